@@ -1,0 +1,2 @@
+//! The `drfm` command.
+fn main() {}

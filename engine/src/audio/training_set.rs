@@ -1,0 +1,1 @@
+//! audio/training_set

@@ -1,0 +1,1 @@
+//! Classical denoisers: what every claim is measured against.

@@ -1,0 +1,8 @@
+//! The DRFM engine.
+pub mod audio;
+pub mod classic;
+pub mod diffusion;
+pub mod metrics;
+pub mod model;
+pub mod rng;
+pub mod train;

@@ -1,0 +1,2 @@
+//! Measures of quality.
+pub mod audio;
