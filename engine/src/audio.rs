@@ -1,4 +1,7 @@
 //! Sound: files, spectra, noise, the streaming denoiser.
+pub mod augment;
+pub mod chain;
+pub mod context;
 pub mod kernel;
 pub mod noise;
 pub mod step;

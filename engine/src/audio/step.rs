@@ -1,1 +1,789 @@
-//! audio/step
+//! One step of the reverse chain on spectra: choose the bins that hold music, read each bin's timestep off its local
+//! SNR, form patch and contexts, let the model predict the noise, take it away.
+//!
+//! The same code serves every mode, every step and training: only the [`StepConfig`] differs. A step works on whole
+//! frames and does not know how they were cut out of the sound. Work is split in phases so that a caller can spread
+//! it over time: [`SpectralStep::update`], [`SpectralStep::select`], then [`SpectralStep::predict`] until done.
+
+use realfft::num_complex::Complex32;
+use serde::{Deserialize, Serialize};
+
+use super::context::{Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, log_estimate, log_noisy};
+use super::kernel::{BINS_PER_PASS, Kernel, KernelInput, KernelScratch, MAX_CHANNELS};
+use super::stft::{FrameDurations, FrameShape};
+use crate::diffusion::schedule::Schedule;
+
+/// One complex number of a bin's patch; becomes two inputs of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchTerm {
+    /// The noisy spectrum at a neighbouring frame and bin, at the scale of the timestep's x_k.
+    Noisy {
+        /// Frames from the output frame; positive is later.
+        frame: i8,
+        /// Bins from the bin.
+        bin: i8,
+    },
+    /// What an earlier step took away, times `gain`.
+    Removed {
+        /// Scale of the input.
+        gain: f32,
+    },
+    /// The first estimate, at the scale of the timestep's x_k.
+    First,
+    /// The long window's estimate less the first one, times `gain`.
+    LongLessFirst {
+        /// Scale of the input.
+        gain: f32,
+    },
+}
+
+/// A bin is worked on where any rule holds nearby.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaskRule {
+    /// Which power, relative to the frame that is judged.
+    pub power: Power,
+    /// Threshold in units of the noise power.
+    pub above: f32,
+}
+
+/// Everything that defines a step but its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepConfig {
+    /// Frame lengths.
+    pub frames: FrameDurations,
+    /// Frames the step waits for beyond the output frame.
+    pub lookahead: u8,
+    /// Patch of a bin.
+    pub patch: Vec<PatchTerm>,
+    /// Context of a bin.
+    pub contexts: Vec<Context>,
+    /// Mean and scale of each context: input = (value - mean) * scale.
+    pub normalisation: Vec<(f32, f32)>,
+    /// Which bins are worked on.
+    pub mask: Vec<MaskRule>,
+    /// A hit counts for this many later frames, ...
+    pub mask_frames_after: u8,
+    /// ... this many earlier frames (at most the look-ahead) ...
+    pub mask_frames_before: u8,
+    /// ... and this many bins to either side.
+    pub mask_bins: u8,
+    /// Powers whose mean is the local level that picks the timestep.
+    pub level: Vec<Power>,
+    /// Whether the level contains the noise, which is then taken off.
+    pub level_is_noisy: bool,
+    /// Timesteps, uniform in log-SNR.
+    pub schedule: Schedule,
+}
+
+impl StepConfig {
+    /// Whether the step refines an earlier estimate.
+    #[must_use]
+    pub fn refines(&self) -> bool {
+        self.patch.contains(&PatchTerm::First)
+    }
+
+    /// Whether the step uses a long window's estimate.
+    #[must_use]
+    pub fn uses_long(&self) -> bool {
+        self.patch.iter().any(|p| matches!(p, PatchTerm::LongLessFirst { .. }))
+    }
+
+    /// Real inputs from the patch.
+    #[must_use]
+    pub fn patch_inputs(&self) -> usize {
+        2 * self.patch.len()
+    }
+
+    /// Real inputs from the context.
+    #[must_use]
+    pub fn context_inputs(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// The noisy frames a patch reaches to either side: (earlier, later).
+    fn patch_reach(&self) -> (usize, usize) {
+        let mut reach = (0, 0);
+        for term in &self.patch {
+            if let PatchTerm::Noisy { frame, .. } = *term {
+                if frame < 0 {
+                    reach.0 = reach.0.max(usize::from(frame.unsigned_abs()));
+                } else {
+                    reach.1 = reach.1.max(usize::from(frame.unsigned_abs()));
+                }
+            }
+        }
+        reach
+    }
+}
+
+/// A ring of complex frames of one channel.
+struct SpectrumRing {
+    frames: Vec<Complex32>,
+    bins: usize,
+    depth: usize,
+}
+
+impl SpectrumRing {
+    fn new(bins: usize, depth: usize) -> Self {
+        Self {
+            frames: vec![Complex32::default(); bins * depth],
+            bins,
+            depth,
+        }
+    }
+
+    fn frame(&self, index: usize) -> &[Complex32] {
+        &self.frames[index % self.depth * self.bins..][..self.bins]
+    }
+
+    fn frame_mut(&mut self, index: usize) -> &mut [Complex32] {
+        &mut self.frames[index % self.depth * self.bins..][..self.bins]
+    }
+}
+
+/// Decision-directed a priori SNR, one value a bin.
+struct APrioriTrack {
+    alpha: f32,
+    clean: Vec<f32>,
+    snr: Vec<f32>,
+}
+
+/// Average of products of a spectrum with an earlier one.
+struct CoherenceTrack {
+    lag: usize,
+    keep: f32,
+    frames: f32,
+    product: Vec<Complex32>,
+    power: Vec<f32>,
+}
+
+/// Lowest a priori SNR, -25 dB (Cappe 1994).
+const A_PRIORI_FLOOR: f32 = 0.003_162_277_7;
+
+/// A context with its sources looked up.
+enum Source {
+    Power { mean: usize, bins: u16, offset: i16, noisy: bool },
+    Harmonic { mean: usize, bins: u16, ratio: f32, noisy: bool },
+    APriori { track: usize, offset: i16 },
+    Coherence { track: usize },
+    Frequency,
+    Salience { mean: usize, bins: u16 },
+}
+
+/// The inputs of the bins of one frame, for training.
+pub struct Gathered<'a> {
+    /// Bins worked on, rising.
+    pub bins: &'a [u32],
+    /// Level of each bin in dB.
+    pub level_db: &'a [f32],
+    /// Timestep of each bin.
+    pub timestep: &'a [u16],
+}
+
+/// A streaming step for one or two linked channels.
+pub struct SpectralStep {
+    config: StepConfig,
+    shape: FrameShape,
+    bin_hz: f64,
+    channels: usize,
+    lookahead: usize,
+    /// Index of the newest frame; starts high enough that no frame index is negative.
+    newest: usize,
+    noisy: Vec<SpectrumRing>,
+    first: Vec<SpectrumRing>,
+    long: Vec<SpectrumRing>,
+    powers: Vec<(Plane, PowerRing)>,
+    means: Vec<TimeMean>,
+    sources: Vec<Source>,
+    a_priori: Vec<APrioriTrack>,
+    coherence: Vec<CoherenceTrack>,
+    mask_rules: Vec<(usize, u16, f32)>,
+    hits: Vec<Vec<bool>>,
+    level_sources: Vec<(usize, u16)>,
+    /// `exp(-2 pi i m / hops_per_window)`: phase advance of a bin per frame.
+    advance: Vec<Complex32>,
+    salience: Salience,
+    active: Vec<u32>,
+    level_db: Vec<f32>,
+    timestep: Vec<u16>,
+    out: Vec<Vec<Complex32>>,
+    context: Vec<f32>,
+    patch: Vec<f32>,
+    turn: Vec<Complex32>,
+    noise: Vec<f32>,
+    kernel_scratch: KernelScratch,
+}
+
+impl SpectralStep {
+    /// Allocates a step for `channels` (1 or 2) linked channels at `rate_hz`.
+    #[must_use]
+    pub fn new(config: &StepConfig, rate_hz: u32, channels: usize) -> Self {
+        let channels = channels.clamp(1, MAX_CHANNELS);
+        let shape = config.frames.at_rate(rate_hz);
+        let bins = shape.bins();
+        let lookahead = usize::from(config.lookahead);
+        let mut means: Vec<TimeMean> = Vec::new();
+        let mut find = |plane: Plane, mean: Mean, shift: i16| {
+            let mean = match mean {
+                Mean::Span { from, to } => Mean::Span {
+                    from: from + shift,
+                    to: (to + shift).min(lookahead as i16),
+                },
+                ema @ Mean::Ema { .. } => ema,
+            };
+            means.iter().position(|m| m.is(plane, mean)).unwrap_or_else(|| {
+                means.push(TimeMean::new(plane, mean, bins, lookahead));
+                means.len() - 1
+            })
+        };
+        let mut a_priori: Vec<APrioriTrack> = Vec::new();
+        let mut coherence: Vec<CoherenceTrack> = Vec::new();
+        let sources = config
+            .contexts
+            .iter()
+            .map(|context| match *context {
+                Context::Power { power, offset } => Source::Power {
+                    mean: find(power.plane, power.mean, 0),
+                    bins: power.bins,
+                    offset,
+                    noisy: power.plane == Plane::Noisy,
+                },
+                Context::Harmonic {
+                    power,
+                    numerator,
+                    denominator,
+                } => Source::Harmonic {
+                    mean: find(power.plane, power.mean, 0),
+                    bins: power.bins,
+                    ratio: f32::from(numerator) / f32::from(denominator.max(1)),
+                    noisy: power.plane == Plane::Noisy,
+                },
+                Context::APrioriSnr { alpha, offset } => Source::APriori {
+                    track: a_priori.iter().position(|t| t.alpha == alpha).unwrap_or_else(|| {
+                        a_priori.push(APrioriTrack {
+                            alpha,
+                            clean: vec![0.0; bins],
+                            snr: vec![A_PRIORI_FLOOR; bins],
+                        });
+                        a_priori.len() - 1
+                    }),
+                    offset,
+                },
+                Context::Coherence { lag, frames } => {
+                    coherence.push(CoherenceTrack {
+                        lag: usize::from(lag.max(1)),
+                        keep: libm::expf(-1.0 / frames.max(0.05)),
+                        frames,
+                        product: vec![Complex32::default(); bins],
+                        power: vec![0.0; bins],
+                    });
+                    Source::Coherence {
+                        track: coherence.len() - 1,
+                    }
+                }
+                Context::Frequency => Source::Frequency,
+                Context::Salience { power } => Source::Salience {
+                    mean: find(power.plane, power.mean, 0),
+                    bins: power.bins,
+                },
+            })
+            .collect();
+        let before = usize::from(config.mask_frames_before).min(lookahead);
+        let mask_rules = config
+            .mask
+            .iter()
+            .map(|rule| {
+                let p = rule.power;
+                (find(p.plane, p.mean, before as i16), p.bins, rule.above)
+            })
+            .collect();
+        let level_sources = config
+            .level
+            .iter()
+            .map(|p| (find(p.plane, p.mean, 0), p.bins))
+            .collect();
+        let a_priori_depth = if a_priori.is_empty() { 0 } else { lookahead + 1 };
+        let powers = [Plane::Noisy, Plane::First, Plane::Long]
+            .into_iter()
+            .filter_map(|plane| {
+                let depth = means
+                    .iter()
+                    .filter(|m| m.plane() == plane)
+                    .map(TimeMean::depth)
+                    .max()
+                    .unwrap_or(0);
+                let depth = if plane == Plane::Noisy {
+                    depth.max(a_priori_depth)
+                } else {
+                    depth
+                };
+                (depth > 0).then(|| (plane, PowerRing::new(bins, depth)))
+            })
+            .collect();
+        let reach = config.patch_reach();
+        let longest_lag = coherence.iter().map(|c| c.lag).max().unwrap_or(0);
+        let noisy_depth = (lookahead + reach.0 + 1).max(longest_lag + 1);
+        let ring = |used: bool, depth: usize| -> Vec<SpectrumRing> {
+            (0..if used { channels } else { 0 })
+                .map(|_| SpectrumRing::new(bins, depth))
+                .collect()
+        };
+        let hops = shape.hops_per_window();
+        Self {
+            shape,
+            bin_hz: f64::from(rate_hz) / shape.window as f64,
+            channels,
+            lookahead,
+            newest: 1 << 20,
+            noisy: ring(true, noisy_depth),
+            first: ring(config.refines(), lookahead + 1),
+            long: ring(config.uses_long(), lookahead + 1),
+            powers,
+            means,
+            sources,
+            a_priori,
+            coherence,
+            mask_rules,
+            hits: vec![vec![false; bins]; before + usize::from(config.mask_frames_after) + 1],
+            level_sources,
+            advance: (0..hops)
+                .map(|m| {
+                    let (sin, cos) = libm::sincos(-std::f64::consts::TAU * m as f64 / hops as f64);
+                    Complex32::new(cos as f32, sin as f32)
+                })
+                .collect(),
+            salience: Salience::new(&config.contexts, bins, f64::from(rate_hz) / shape.window as f64),
+            active: Vec::with_capacity(bins),
+            level_db: vec![0.0; bins],
+            timestep: vec![1; bins],
+            out: vec![vec![Complex32::default(); bins]; channels],
+            context: vec![0.0; BINS_PER_PASS * config.context_inputs()],
+            patch: vec![0.0; BINS_PER_PASS * channels * config.patch_inputs()],
+            turn: vec![Complex32::default(); BINS_PER_PASS * channels],
+            noise: vec![0.0; BINS_PER_PASS * channels * 2],
+            kernel_scratch: KernelScratch::default(),
+            config: config.clone(),
+        }
+    }
+
+    /// What defines the step.
+    #[must_use]
+    pub const fn config(&self) -> &StepConfig {
+        &self.config
+    }
+
+    /// Frame lengths in samples.
+    #[must_use]
+    pub const fn shape(&self) -> FrameShape {
+        self.shape
+    }
+
+    /// Number of linked channels.
+    #[must_use]
+    pub const fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Frames that the output lags the input.
+    #[must_use]
+    pub const fn lookahead(&self) -> usize {
+        self.lookahead
+    }
+
+    /// Back to the state of a new step. Never allocates.
+    pub fn clear(&mut self) {
+        for ring in self.noisy.iter_mut().chain(&mut self.first).chain(&mut self.long) {
+            ring.frames.fill(Complex32::default());
+        }
+        for (_, ring) in &mut self.powers {
+            ring.clear();
+        }
+        for mean in &mut self.means {
+            mean.clear();
+        }
+        for track in &mut self.a_priori {
+            track.clean.fill(0.0);
+            track.snr.fill(A_PRIORI_FLOOR);
+        }
+        for track in &mut self.coherence {
+            track.product.fill(Complex32::default());
+            track.power.fill(0.0);
+        }
+        for hits in &mut self.hits {
+            hits.fill(false);
+        }
+        self.active.clear();
+        self.newest = 1 << 20;
+    }
+
+    /// Announces the next frame; write its spectra through [`Self::noisy_mut`] and so on, then call [`Self::update`].
+    pub fn next_frame(&mut self) {
+        self.newest += 1;
+    }
+
+    /// The newest whitened noisy spectrum of a channel, to be written.
+    pub fn noisy_mut(&mut self, channel: usize) -> &mut [Complex32] {
+        self.noisy[channel].frame_mut(self.newest)
+    }
+
+    /// The newest first estimate of a channel, to be written.
+    pub fn first_mut(&mut self, channel: usize) -> &mut [Complex32] {
+        self.first[channel].frame_mut(self.newest)
+    }
+
+    /// The newest estimate with the long window of a channel, to be written.
+    pub fn long_mut(&mut self, channel: usize) -> &mut [Complex32] {
+        self.long[channel].frame_mut(self.newest)
+    }
+
+    /// The noisy spectrum of the output frame.
+    #[must_use]
+    pub fn noisy_at_output(&self, channel: usize) -> &[Complex32] {
+        self.noisy[channel].frame(self.newest - self.lookahead)
+    }
+
+    /// Takes the newest frame into all running averages.
+    pub fn update(&mut self) {
+        let channels = self.channels as f32;
+        for (plane, ring) in &mut self.powers {
+            let spectra = match plane {
+                Plane::Noisy => &self.noisy,
+                Plane::First => &self.first,
+                Plane::Long => &self.long,
+            };
+            let power = ring.push();
+            power.fill(0.0);
+            for spectrum in spectra {
+                for (p, y) in power.iter_mut().zip(spectrum.frame(self.newest)) {
+                    *p += y.norm_sqr() / channels;
+                }
+            }
+        }
+        for mean in &mut self.means {
+            if let Some((_, ring)) = self.powers.iter().find(|(plane, _)| *plane == mean.plane()) {
+                mean.update(ring);
+            }
+        }
+        if let Some((_, ring)) = self.powers.iter().find(|(plane, _)| *plane == Plane::Noisy) {
+            let power = ring.frame(self.lookahead.min(if self.a_priori.is_empty() { 0 } else { self.lookahead }));
+            for track in &mut self.a_priori {
+                for ((clean, snr), p) in track.clean.iter_mut().zip(&mut track.snr).zip(power) {
+                    let xi = (track.alpha * *clean + (1.0 - track.alpha) * (p - 1.0).max(0.0)).max(A_PRIORI_FLOOR);
+                    let gain = xi / (1.0 + xi);
+                    *clean = gain * gain * p;
+                    *snr = xi;
+                }
+            }
+        }
+        for track in &mut self.coherence {
+            let take = 1.0 - track.keep;
+            for (c, ring) in self.noisy.iter().enumerate() {
+                let now = ring.frame(self.newest);
+                let then = ring.frame(self.newest - track.lag);
+                for (((product, power), y), z) in track.product.iter_mut().zip(&mut track.power).zip(now).zip(then) {
+                    if c == 0 {
+                        *product *= track.keep;
+                        *power *= track.keep;
+                    }
+                    *product += y * z.conj() * take;
+                    *power += 0.5 * (y.norm_sqr() + z.norm_sqr()) * take;
+                }
+            }
+        }
+    }
+
+    /// Finds the bins to work on and their timesteps; the others put out zero.
+    pub fn select(&mut self) {
+        let bins = self.shape.bins();
+        self.hits.rotate_right(1);
+        let hits = &mut self.hits[0];
+        for (f, hit) in hits.iter_mut().enumerate() {
+            *hit = self
+                .mask_rules
+                .iter()
+                .any(|&(mean, width, above)| self.means[mean].at(f, width) > above);
+        }
+        let spread = usize::from(self.config.mask_bins);
+        self.active.clear();
+        // One pass: how far the last hit in any of the frames lies back.
+        let any = |f: usize| self.hits.iter().any(|h| h[f]);
+        let mut covered_until = 0;
+        for f in 0..bins + spread {
+            if f < bins && any(f) {
+                covered_until = f + spread + 1;
+                let from = self.active.last().map_or(0, |&last| last as usize + 1);
+                for g in from.max(f.saturating_sub(spread))..=f {
+                    self.active.push(g as u32);
+                }
+            } else if f < bins && f < covered_until {
+                self.active.push(f as u32);
+            }
+        }
+        let noise = if self.config.level_is_noisy { 1.0 } else { 0.0 };
+        let share = 1.0 / self.level_sources.len().max(1) as f32;
+        let steps = self.config.schedule.timesteps();
+        let (top, bottom) = (self.config.schedule.snr_db(1), self.config.schedule.snr_db(steps));
+        let per_step = if steps > 1 { (top - bottom) / (steps - 1) as f64 } else { 1.0 };
+        for (i, &f) in self.active.iter().enumerate() {
+            let mut level = 0.0;
+            for &(mean, width) in &self.level_sources {
+                level += share * self.means[mean].at(f as usize, width);
+            }
+            let db = 10.0 * fast_log10((level - noise).max(1e-3));
+            self.level_db[i] = db;
+            let k = 1.0 + ((top - f64::from(db)) / per_step).round();
+            self.timestep[i] = k.clamp(1.0, steps as f64) as u16;
+        }
+        self.salience.update(&self.means, &self.sources);
+        for out in &mut self.out {
+            out.fill(Complex32::default());
+        }
+    }
+
+    /// Number of bins that [`Self::predict`] has to work on.
+    #[must_use]
+    pub fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
+    /// The bins of the frame and their timesteps.
+    #[must_use]
+    pub fn gathered(&self) -> Gathered<'_> {
+        let n = self.active.len();
+        Gathered {
+            bins: &self.active,
+            level_db: &self.level_db[..n],
+            timestep: &self.timestep[..n],
+        }
+    }
+
+    /// Predicts and takes away the noise of active bins `start..start + BINS_PER_PASS`. Never allocates.
+    pub fn predict(&mut self, kernel: &Kernel, start: usize) {
+        let end = (start + BINS_PER_PASS).min(self.active.len());
+        if start >= end {
+            return;
+        }
+        let mut noise = std::mem::take(&mut self.noise);
+        self.gather(start, end);
+        let n = end - start;
+        kernel.predict_into(
+            KernelInput {
+                channels: self.channels,
+                context: &self.context[..n * self.config.context_inputs()],
+                patch: &self.patch[..n * self.channels * self.config.patch_inputs()],
+                timestep: &self.timestep[start..end],
+            },
+            &mut self.kernel_scratch,
+            &mut noise,
+        );
+        let frame = self.newest - self.lookahead;
+        for i in 0..n {
+            let f = self.active[start + i] as usize;
+            for c in 0..self.channels {
+                let at = i * self.channels + c;
+                let p = Complex32::new(noise[2 * at], noise[2 * at + 1]);
+                let base = if self.first.is_empty() {
+                    self.noisy[c].frame(frame)[f]
+                } else {
+                    self.first[c].frame(frame)[f]
+                };
+                self.out[c][f] = base - p * self.turn[at].conj();
+            }
+        }
+        self.noise = noise;
+    }
+
+    /// The estimate of the output frame, complete when every active bin has been predicted.
+    #[must_use]
+    pub fn output(&self, channel: usize) -> &[Complex32] {
+        &self.out[channel]
+    }
+
+    /// Forms the model inputs of active bins `start..end`.
+    fn gather(&mut self, start: usize, end: usize) {
+        let d = self.config.context_inputs();
+        let last = self.shape.bins() - 1;
+        for (j, (source, &(mean, scale))) in self.sources.iter().zip(&self.config.normalisation).enumerate() {
+            let rows = self.context.chunks_exact_mut(d).zip(&self.active[start..end]);
+            for (row, &f) in rows {
+                let f = f as usize;
+                let near = |offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
+                let value = match *source {
+                    Source::Power {
+                        mean,
+                        bins,
+                        offset,
+                        noisy,
+                    } => log_power(self.means[mean].at(near(offset), bins), noisy),
+                    Source::Harmonic {
+                        mean,
+                        bins,
+                        ratio,
+                        noisy,
+                    } => {
+                        let g = (f as f32 * ratio).round() as usize;
+                        if g > last {
+                            -1.5
+                        } else {
+                            log_power(self.means[mean].at(g, bins), noisy)
+                        }
+                    }
+                    Source::APriori { track, offset } => fast_log10(self.a_priori[track].snr[near(offset)] + 1e-3),
+                    Source::Coherence { track } => {
+                        let t = &self.coherence[track];
+                        t.product[f].norm() / (t.power[f] + 1e-6)
+                    }
+                    Source::Frequency => fast_log10((f.max(1) as f64 * self.bin_hz) as f32),
+                    Source::Salience { .. } => self.salience.at(f),
+                };
+                row[j] = (value - mean) * scale;
+            }
+        }
+        let frame = self.newest - self.lookahead;
+        let d = self.config.patch_inputs();
+        let hops = self.advance.len();
+        for i in 0..end - start {
+            let f = self.active[start + i] as usize;
+            let level = libm::exp10f(self.level_db[start + i] * 0.1);
+            let scale = 1.0 / (1.0 + level).sqrt();
+            for c in 0..self.channels {
+                let at = i * self.channels + c;
+                let row = &mut self.patch[at * d..][..d];
+                let y = self.noisy[c].frame(frame)[f];
+                let refine = self.first.get(c).map(|ring| ring.frame(frame)[f]);
+                let mut reference = refine.unwrap_or(0.5 * y);
+                for (pair, term) in row.chunks_exact_mut(2).zip(&self.config.patch) {
+                    let z = refine.unwrap_or_default();
+                    let value = match *term {
+                        PatchTerm::Noisy { frame: dt, bin } => {
+                            let g = f.saturating_add_signed(isize::from(bin)).min(last);
+                            let spectrum = self.noisy[c].frame(frame.saturating_add_signed(isize::from(dt)));
+                            let turns = (f as i64 * i64::from(dt)).rem_euclid(hops as i64) as usize;
+                            let value = spectrum[g] * self.advance[turns];
+                            if refine.is_none() {
+                                reference += value;
+                            }
+                            value * scale
+                        }
+                        PatchTerm::Removed { gain } => (y - z) * gain,
+                        PatchTerm::First => z * scale,
+                        PatchTerm::LongLessFirst { gain } => {
+                            self.long.get(c).map_or_else(Complex32::default, |ring| {
+                                (ring.frame(frame)[f] - z) * gain
+                            })
+                        }
+                    };
+                    (pair[0], pair[1]) = (value.re, value.im);
+                }
+                let norm = reference.norm();
+                let turn = if norm > 1e-12 {
+                    reference.conj() / norm
+                } else {
+                    Complex32::new(1.0, 0.0)
+                };
+                for pair in row.chunks_exact_mut(2) {
+                    let turned = Complex32::new(pair[0], pair[1]) * turn;
+                    (pair[0], pair[1]) = (turned.re, turned.im);
+                }
+                self.turn[at] = turn;
+            }
+        }
+    }
+
+    /// For training: the inputs of active bin number `index` of channel 0 (patch, then context) go to `inputs`; returns
+    /// the factor that turns a spectrum value into the model's frame, and the estimate that the prediction is taken from.
+    pub fn example_into(&mut self, index: usize, inputs: &mut Vec<f32>) -> (Complex32, Complex32) {
+        self.gather(index, index + 1);
+        inputs.extend_from_slice(&self.patch[..self.config.patch_inputs()]);
+        inputs.extend_from_slice(&self.context[..self.config.context_inputs()]);
+        let f = self.active[index] as usize;
+        let frame = self.newest - self.lookahead;
+        let base = if self.first.is_empty() {
+            self.noisy[0].frame(frame)[f]
+        } else {
+            self.first[0].frame(frame)[f]
+        };
+        (self.turn[0], base)
+    }
+}
+
+#[inline(always)]
+fn log_power(power: f32, noisy: bool) -> f32 {
+    if noisy { log_noisy(power) } else { log_estimate(power) }
+}
+
+/// Harmonic salience: for each candidate pitch the mean log power over its first partials, and for each bin the best
+/// candidate that has a partial there.
+struct Salience {
+    /// Log powers of the frame, maximum over neighbouring bins.
+    peak: Vec<f32>,
+    /// Candidate pitches in bins.
+    pitch: Vec<f32>,
+    strength: Vec<f32>,
+    per_bin: Vec<f32>,
+}
+
+/// Partials that vote for a pitch, and partials at which a pitch is heard.
+const PARTIALS: (usize, usize) = (8, 10);
+/// Pitch range in Hz and candidates per bin.
+const PITCH_HZ: (f64, f64) = (70.0, 1800.0);
+const CANDIDATES_PER_BIN: f64 = 6.0;
+
+impl Salience {
+    fn new(contexts: &[Context], bins: usize, bin_hz: f64) -> Self {
+        let used = contexts.iter().any(|c| matches!(c, Context::Salience { .. }));
+        let bins = if used { bins } else { 0 };
+        let (low, high) = (PITCH_HZ.0 / bin_hz, PITCH_HZ.1 / bin_hz);
+        let count = if used {
+            ((high - low) * CANDIDATES_PER_BIN) as usize
+        } else {
+            0
+        };
+        Self {
+            peak: vec![0.0; bins],
+            pitch: (0..count)
+                .map(|i| (low + i as f64 / CANDIDATES_PER_BIN) as f32)
+                .collect(),
+            strength: vec![0.0; count],
+            per_bin: vec![0.0; bins],
+        }
+    }
+
+    fn update(&mut self, means: &[TimeMean], sources: &[Source]) {
+        let Some((mean, width)) = sources.iter().find_map(|s| match *s {
+            Source::Salience { mean, bins } => Some((mean, bins)),
+            _ => None,
+        }) else {
+            return;
+        };
+        let bins = self.peak.len();
+        for (f, p) in self.per_bin.iter_mut().enumerate() {
+            *p = log_estimate(means[mean].at(f, width));
+        }
+        for f in 0..bins {
+            self.peak[f] = self.per_bin[f.saturating_sub(1)]
+                .max(self.per_bin[f])
+                .max(self.per_bin[(f + 1).min(bins - 1)]);
+        }
+        self.per_bin.fill(-2.0);
+        for (strength, &pitch) in self.strength.iter_mut().zip(&self.pitch) {
+            let mut sum = 0.0;
+            for n in 1..=PARTIALS.0 {
+                let f = (pitch * n as f32).round() as usize;
+                sum += self.peak.get(f).copied().unwrap_or(-2.0);
+            }
+            *strength = sum / PARTIALS.0 as f32;
+            for n in 1..=PARTIALS.1 {
+                let f = (pitch * n as f32).round() as usize;
+                if let Some(best) = self.per_bin.get_mut(f) {
+                    *best = best.max(*strength);
+                }
+            }
+        }
+    }
+
+    fn at(&self, bin: usize) -> f32 {
+        self.per_bin[bin]
+    }
+}
