@@ -2,11 +2,12 @@
 pub mod augment;
 pub mod chain;
 pub mod context;
+pub mod denoiser;
 pub mod kernel;
 pub mod noise;
+pub mod recipe;
 pub mod step;
-pub mod denoiser;
+pub mod stft;
 pub mod training_set;
 pub mod wav;
-pub mod stft;
 pub mod waveform;
