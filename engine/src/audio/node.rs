@@ -1,0 +1,346 @@
+//! A spectral step (or two that share frames) as a sample-by-sample process whose work is spread evenly over a hop.
+//!
+//! At the end of a hop the newest frames are analysed; everything else is done bit by bit while the samples of the
+//! next hop come in, in proportion to how many have come, so no block is much dearer than another. What is computed
+//! depends on hop borders alone, so the output does not depend on how the input is cut into blocks.
+
+use std::sync::Arc;
+
+use realfft::num_complex::Complex32;
+
+use super::chain::StepModel;
+use super::kernel::BINS_PER_PASS;
+use super::noise::NoiseSpectrum;
+use super::step::SpectralStep;
+use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
+
+/// The signals a node may read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum NodeInputs {
+    /// The noisy sound.
+    Noisy,
+    /// The noisy sound, a first estimate of it, and one from a longer window.
+    NoisyAndEstimates,
+}
+
+/// What of a frame has to be done next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Update,
+    Select,
+    Predict { start: usize },
+    SecondUpdate,
+    SecondSelect,
+    SecondPredict { start: usize },
+    Synthesise { channel: usize },
+    Done,
+}
+
+/// One stage of a streaming denoiser for one or two linked channels.
+pub struct Node {
+    step: SpectralStep,
+    model: Arc<StepModel>,
+    /// A second step on the frames of the first, without look-ahead.
+    second: Option<(SpectralStep, Arc<StepModel>)>,
+    channels: usize,
+    signals: usize,
+    hop: usize,
+    transform: FrameTransform,
+    scratch: TransformScratch,
+    /// `[signal * channels + channel]`.
+    history: Vec<History>,
+    overlap: Vec<OverlapAdd>,
+    ready: Vec<Vec<f32>>,
+    making: Vec<Vec<f32>>,
+    /// Noise amplitude per channel and bin, and its inverse.
+    amplitude: Vec<Vec<f32>>,
+    inverse: Vec<Vec<f32>>,
+    /// The amplitude that each frame was whitened with, `[frame % depth][channel]`.
+    used: Vec<Vec<Vec<f32>>>,
+    frame: usize,
+    spectrum: Vec<Complex32>,
+    position: usize,
+    phase: Phase,
+    cost: CostModel,
+    spent: f32,
+}
+
+impl Node {
+    /// A node for `channels` (1 or 2). `second` must have no look-ahead and the same frames.
+    #[must_use]
+    pub fn new(
+        model: Arc<StepModel>,
+        second: Option<Arc<StepModel>>,
+        inputs: NodeInputs,
+        rate_hz: u32,
+        channels: usize,
+    ) -> Self {
+        let step = SpectralStep::new(&model.config, rate_hz, channels);
+        let shape = step.shape();
+        let transform = FrameTransform::new(shape);
+        let signals = match inputs {
+            NodeInputs::Noisy => 1,
+            NodeInputs::NoisyAndEstimates => 3,
+        };
+        let second = second.map(|m| (SpectralStep::new(&m.config, rate_hz, channels), m));
+        let per_bin = |v: f32| vec![v; shape.bins()];
+        Self {
+            cost: CostModel::new(&step, second.as_ref().map(|(s, _)| s), &model),
+            channels,
+            signals,
+            hop: shape.hop,
+            scratch: transform.make_scratch(),
+            transform,
+            history: vec![History::new(shape.window); signals * channels],
+            overlap: vec![OverlapAdd::new(shape); channels],
+            ready: vec![vec![0.0; shape.hop]; channels],
+            making: vec![vec![0.0; shape.hop]; channels],
+            amplitude: vec![per_bin(1.0); channels],
+            inverse: vec![per_bin(1.0); channels],
+            used: vec![vec![per_bin(1.0); channels]; step.lookahead() + 1],
+            frame: step.lookahead() + 1,
+            spectrum: vec![Complex32::default(); shape.bins()],
+            position: 0,
+            phase: Phase::Done,
+            spent: 0.0,
+            step,
+            model,
+            second,
+        }
+    }
+
+    /// Samples from input to output.
+    #[must_use]
+    pub fn latency_samples(&self) -> usize {
+        // Overlap-add, look-ahead, and one hop over which the work is spread.
+        self.transform.shape().synthesis + (self.step.lookahead() + 1) * self.hop
+    }
+
+    /// Samples until the next hop border.
+    #[must_use]
+    pub const fn wanted(&self) -> usize {
+        self.hop - self.position
+    }
+
+    /// Tells channel `channel` what noise to expect from now on. Never allocates.
+    pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        let amplitude = &mut self.amplitude[channel];
+        noise.at_shape_into(self.transform.shape(), amplitude);
+        for (a, i) in amplitude.iter_mut().zip(&mut self.inverse[channel]) {
+            *a = a.sqrt();
+            *i = 1.0 / *a;
+        }
+    }
+
+    /// Takes in up to [`Self::wanted`] samples of every signal and channel (`[signal * channels + channel]`) and gives
+    /// out as many. Never allocates.
+    pub fn process(&mut self, inputs: &[&[f32]], outputs: &mut [Vec<f32>]) {
+        debug_assert_eq!(inputs.len(), self.signals * self.channels);
+        let n = inputs.first().map_or(0, |x| x.len());
+        for (history, x) in self.history.iter_mut().zip(inputs) {
+            history.push(x);
+        }
+        for (out, ready) in outputs.iter_mut().zip(&self.ready) {
+            out[..n].copy_from_slice(&ready[self.position..self.position + n]);
+        }
+        self.position += n;
+        if self.position < self.hop {
+            self.work(self.position as f32 / self.hop as f32);
+            return;
+        }
+        self.work(f32::INFINITY);
+        self.position = 0;
+        std::mem::swap(&mut self.ready, &mut self.making);
+        self.begin();
+    }
+
+    /// Back to the state of a new node. Never allocates.
+    pub fn clear(&mut self) {
+        self.step.clear();
+        if let Some((second, _)) = &mut self.second {
+            second.clear();
+        }
+        for h in &mut self.history {
+            h.clear();
+        }
+        for o in &mut self.overlap {
+            o.clear();
+        }
+        for r in self.ready.iter_mut().chain(&mut self.making) {
+            r.fill(0.0);
+        }
+        self.position = 0;
+        self.phase = Phase::Done;
+    }
+
+    /// Analyses and whitens the frames that end here.
+    fn begin(&mut self) {
+        self.frame += 1;
+        let depth = self.used.len();
+        self.step.next_frame();
+        for c in 0..self.channels {
+            self.used[self.frame % depth][c].copy_from_slice(&self.amplitude[c]);
+            for s in 0..self.signals {
+                let (older, newer) = self.history[s * self.channels + c].parts();
+                self.transform
+                    .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
+                let slot = match s {
+                    0 => self.step.noisy_mut(c),
+                    1 => self.step.first_mut(c),
+                    _ => self.step.long_mut(c),
+                };
+                for ((o, y), i) in slot.iter_mut().zip(&self.spectrum).zip(&self.inverse[c]) {
+                    *o = y * i;
+                }
+            }
+        }
+        self.phase = Phase::Update;
+        self.spent = 0.0;
+    }
+
+    /// Works until the share `until` of the frame's work is done.
+    fn work(&mut self, until: f32) {
+        while self.phase != Phase::Done {
+            let budget = until * self.cost.total(self.step.active_count());
+            if self.spent >= budget {
+                return;
+            }
+            self.spent += self.cost.of(self.phase);
+            self.phase = self.advance();
+        }
+    }
+
+    /// Does one phase; returns the next.
+    fn advance(&mut self) -> Phase {
+        match self.phase {
+            Phase::Update => {
+                self.step.update();
+                Phase::Select
+            }
+            Phase::Select => {
+                self.step.select();
+                Phase::Predict { start: 0 }
+            }
+            Phase::Predict { start } => {
+                self.step.predict(self.model.kernel(), start);
+                let start = start + BINS_PER_PASS;
+                if start < self.step.active_count() {
+                    Phase::Predict { start }
+                } else if self.second.is_some() {
+                    Phase::SecondUpdate
+                } else {
+                    Phase::Synthesise { channel: 0 }
+                }
+            }
+            Phase::SecondUpdate => {
+                if let Some((second, _)) = &mut self.second {
+                    second.next_frame();
+                    for c in 0..self.channels {
+                        second.noisy_mut(c).copy_from_slice(self.step.noisy_at_output(c));
+                        second.first_mut(c).copy_from_slice(self.step.output(c));
+                    }
+                    second.update();
+                }
+                Phase::SecondSelect
+            }
+            Phase::SecondSelect => {
+                if let Some((second, _)) = &mut self.second {
+                    second.select();
+                }
+                Phase::SecondPredict { start: 0 }
+            }
+            Phase::SecondPredict { start } => {
+                let start = if let Some((second, model)) = &mut self.second {
+                    second.predict(model.kernel(), start);
+                    let next = start + BINS_PER_PASS;
+                    (next < second.active_count()).then_some(next)
+                } else {
+                    None
+                };
+                start.map_or(Phase::Synthesise { channel: 0 }, |start| Phase::SecondPredict { start })
+            }
+            Phase::Synthesise { channel } => {
+                let estimate = match &self.second {
+                    Some((second, _)) => second.output(channel),
+                    None => self.step.output(channel),
+                };
+                let depth = self.used.len();
+                let amplitude = &self.used[(self.frame - self.step.lookahead()) % depth][channel];
+                for ((s, x), a) in self.spectrum.iter_mut().zip(estimate).zip(amplitude) {
+                    *s = x * a;
+                }
+                self.overlap[channel].push(
+                    &self.transform,
+                    &self.spectrum,
+                    &mut self.scratch,
+                    &mut self.making[channel],
+                );
+                if channel + 1 < self.channels {
+                    Phase::Synthesise { channel: channel + 1 }
+                } else {
+                    Phase::Done
+                }
+            }
+            Phase::Done => Phase::Done,
+        }
+    }
+}
+
+/// Rough cost of each phase in multiply-adds; only the proportions matter, and only for how evenly work is spread.
+struct CostModel {
+    update: f32,
+    select: f32,
+    pass: f32,
+    second_update: f32,
+    second_select: f32,
+    second_pass: f32,
+    synthesise: f32,
+    channels: f32,
+}
+
+impl CostModel {
+    fn new(step: &SpectralStep, second: Option<&SpectralStep>, model: &StepModel) -> Self {
+        let bins = step.shape().bins() as f32;
+        let features = model.model.theta2.nrows() as f32;
+        let channels = step.channels() as f32;
+        let pass = |s: &SpectralStep| {
+            let inputs = s.config().context_inputs() as f32 + channels * (s.config().patch_inputs() as f32 + 14.0);
+            BINS_PER_PASS as f32 * features * inputs
+        };
+        let update = |s: &SpectralStep| bins * 60.0 * s.config().contexts.len() as f32;
+        let select = |s: &SpectralStep| bins * 100.0 * s.config().mask.len() as f32;
+        Self {
+            update: update(step),
+            select: select(step),
+            pass: pass(step),
+            second_update: second.map_or(0.0, update),
+            second_select: second.map_or(0.0, select),
+            second_pass: second.map_or(0.0, pass),
+            synthesise: bins * 300.0,
+            channels,
+        }
+    }
+
+    fn total(&self, active: usize) -> f32 {
+        let passes = active.div_ceil(BINS_PER_PASS) as f32;
+        self.update
+            + self.select
+            + self.second_update
+            + self.second_select
+            + passes * (self.pass + self.second_pass)
+            + self.channels * self.synthesise
+    }
+
+    fn of(&self, phase: Phase) -> f32 {
+        match phase {
+            Phase::Update => self.update,
+            Phase::Select => self.select,
+            Phase::Predict { .. } => self.pass,
+            Phase::SecondUpdate => self.second_update,
+            Phase::SecondSelect => self.second_select,
+            Phase::SecondPredict { .. } => self.second_pass,
+            Phase::Synthesise { .. } => self.synthesise,
+            Phase::Done => 0.0,
+        }
+    }
+}
