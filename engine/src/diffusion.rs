@@ -1,4 +1,7 @@
 //! Diffusion: schedules, the noise predictor trait, samplers.
-pub mod schedule;
 pub mod predictor;
 pub mod sampler;
+pub mod schedule;
+
+pub use predictor::NoisePredictor;
+pub use schedule::{Schedule, ScheduleError, ScheduleRecipe};

@@ -1,6 +1,13 @@
 //! Training: closed form and Adam.
-pub mod batch;
-pub mod stats;
-pub mod closed_form;
 pub mod adam;
+pub mod batch;
+pub mod closed_form;
+mod codec;
+pub mod error;
 pub mod params;
+pub mod stats;
+
+pub use batch::{Batch, MemorySet, TrainingSet};
+pub use error::TrainError;
+pub use params::{Control, Observer, TrainEvent};
+pub use stats::{Fold, Stats};
