@@ -2,8 +2,10 @@
 pub mod augment;
 pub mod chain;
 pub mod context;
+pub mod delay;
 pub mod denoiser;
 pub mod kernel;
+pub mod node;
 pub mod noise;
 pub mod recipe;
 pub mod step;

@@ -2,3 +2,6 @@
 pub mod predictor;
 pub mod sampler;
 pub mod schedule;
+
+pub use predictor::NoisePredictor;
+pub use schedule::{Schedule, ScheduleError, ScheduleRecipe};

@@ -2,5 +2,12 @@
 pub mod adam;
 pub mod batch;
 pub mod closed_form;
+mod codec;
+pub mod error;
 pub mod params;
 pub mod stats;
+
+pub use batch::{Batch, MemorySet, TrainingSet};
+pub use error::TrainError;
+pub use params::{Control, Observer, TrainEvent};
+pub use stats::{Fold, Stats};

@@ -66,8 +66,8 @@ impl Kernel {
     /// outputs. `None` when the shapes do not fit.
     #[must_use]
     pub fn new(model: &Drfm, patch_inputs: usize) -> Option<Self> {
-        let (d_in, n) = model.features.weights.dim();
-        if model.theta2.ncols() != OUTPUTS || patch_inputs > d_in {
+        let (d_in, n) = (model.d_in(), model.n_features());
+        if model.d_out() != OUTPUTS || patch_inputs > d_in {
             return None;
         }
         let padded = n.next_multiple_of(FEATURE_MULTIPLE);
@@ -79,16 +79,16 @@ impl Kernel {
                 *r = (f64::from(*v) * turns) as f32;
             }
         };
-        fill(0, model.features.bias.view());
+        fill(0, model.features().bias().view());
         for j in 0..d_in {
             let row = if j < patch_inputs {
                 1 + context_inputs + j
             } else {
                 1 + j - patch_inputs
             };
-            fill(row, model.features.weights.row(j));
+            fill(row, model.features().weights().row(j));
         }
-        let timesteps = model.theta1.nrows();
+        let timesteps = model.timesteps();
         let mut theta = vec![0.0; timesteps * OUTPUTS * padded];
         for k in 1..=timesteps {
             let gated = model.gated_theta2(k);
@@ -254,14 +254,10 @@ mod tests {
     fn random_model(d_in: usize, n: usize, k: usize) -> Drfm {
         let mut rng = StableRng::new(5, 0);
         let mut matrix = |r, c, s: f64| Array2::from_shape_fn((r, c), |_| (rng.normal() * s) as f32);
-        Drfm {
-            features: RandomFeatures {
-                weights: matrix(d_in, n, 0.5),
-                bias: Array1::from_iter(matrix(1, n, 2.0).into_iter()),
-            },
-            theta1: matrix(k, n, 1.0),
-            theta2: matrix(n, 2, 0.3),
-        }
+        let weights = matrix(d_in, n, 0.5);
+        let bias = Array1::from_iter(matrix(1, n, 2.0));
+        let features = RandomFeatures::from_parts(weights, bias).unwrap();
+        Drfm::new(features, matrix(k, n, 1.0), matrix(n, 2, 0.3)).unwrap()
     }
 
     #[test]
@@ -295,12 +291,12 @@ mod tests {
                     for o in 0..2 {
                         let mut want = 0.0;
                         for feature in 0..n {
-                            let mut a = f64::from(model.features.bias[feature]);
+                            let mut a = f64::from(model.features().bias()[feature]);
                             for (j, x) in x.iter().enumerate() {
-                                a += f64::from(*x) * f64::from(model.features.weights[[j, feature]]);
+                                a += f64::from(*x) * f64::from(model.features().weights()[[j, feature]]);
                             }
-                            let gate = f64::from(model.theta1[[usize::from(timestep[bin]) - 1, feature]]).cos();
-                            want += a.sin() * gate * f64::from(model.theta2[[feature, o]]);
+                            let gate = f64::from(model.theta1()[[usize::from(timestep[bin]) - 1, feature]]).cos();
+                            want += a.sin() * gate * f64::from(model.theta2()[[feature, o]]);
                         }
                         let got = f64::from(out[(bin * channels + channel) * 2 + o]);
                         assert!((got - want).abs() < 2e-4, "{got} {want}");

@@ -301,7 +301,7 @@ struct CostModel {
 impl CostModel {
     fn new(step: &SpectralStep, second: Option<&SpectralStep>, model: &StepModel) -> Self {
         let bins = step.shape().bins() as f32;
-        let features = model.model.theta2.nrows() as f32;
+        let features = model.model.n_features() as f32;
         let channels = step.channels() as f32;
         let pass = |s: &SpectralStep| {
             let inputs = s.config().context_inputs() as f32 + channels * (s.config().patch_inputs() as f32 + 14.0);

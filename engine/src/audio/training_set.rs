@@ -7,8 +7,7 @@ use super::chain::{Framed, StepModel, for_each_frame, for_each_refined_frame};
 use super::step::{SpectralStep, StepConfig};
 use super::stft::FrameTransform;
 use crate::rng::StableRng;
-use crate::train::batch::{Batch, TrainingSet};
-use crate::train::params::TrainError;
+use crate::train::{Batch, TrainError, TrainingSet};
 
 /// A clean recording at the training rate.
 pub struct Clip {
@@ -200,7 +199,7 @@ impl Reservoir {
         for (k, rows) in self.rows.iter().enumerate() {
             for row in rows.chunks_exact(self.d_in + 2) {
                 let (x, target) = row.split_at(self.d_in);
-                out.push(x, (k + 1) as u16, target)?;
+                out.push(x, k + 1, target)?;
             }
         }
         Ok(())
