@@ -1,1 +1,467 @@
-//! audio/denoiser
+//! The streaming denoiser: one core for file, plugin and live.
+//!
+//! Rules it keeps, each with a test: any block length gives the same bits; the latency reported is the latency of an
+//! impulse; processing never allocates, locks or waits; broken samples become silence and nothing else; at
+//! `amount_db` 0 the output is the input, delayed.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::{ChainConfig, StepModel};
+use super::delay::DelayLine;
+use super::kernel::MAX_CHANNELS;
+use super::node::{Node, NodeInputs};
+use super::noise::{NoiseSpectrum, NoiseTracker};
+
+/// A trained chain, its steps shared between streams.
+pub type Chain = ChainConfig<Arc<StepModel>>;
+
+/// Where the noise spectrum comes from.
+#[derive(Clone, Debug)]
+pub enum NoiseSource {
+    /// Tracked blindly while playing.
+    Adaptive,
+    /// Known: one spectrum for all channels, or one a channel.
+    Known(Vec<NoiseSpectrum>),
+}
+
+/// What is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// The music without the noise.
+    #[default]
+    Denoised,
+    /// What is taken away.
+    Removed,
+    /// The input, delayed like the output.
+    Bypass,
+}
+
+/// Attenuation of the noise from which on nothing of it is left in.
+pub const FULL_AMOUNT_DB: f32 = 100.0;
+/// Samples beyond this (+80 dB full scale) are taken for broken.
+const BROKEN_ABOVE: f32 = 1e4;
+/// Time constant of gain changes in seconds: no click, no audible glide.
+const SMOOTHING_SECONDS: f32 = 0.005;
+
+/// The weights of estimate and input in the output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Mix {
+    estimate: f32,
+    input: f32,
+}
+
+/// A denoiser for a stream of any number of channels, linked in pairs.
+pub struct StreamDenoiser {
+    rate_hz: u32,
+    channels: usize,
+    groups: Vec<Group>,
+    dry: Vec<DelayLine>,
+    latency: usize,
+    adaptive: bool,
+    trackers: Vec<NoiseTracker>,
+    amount_db: f32,
+    output: Output,
+    mix: Mix,
+    smoothing: f32,
+    /// Sanitised input and dry signal of one piece, per channel.
+    clean_input: Vec<Vec<f32>>,
+    delayed: Vec<f32>,
+}
+
+/// One or two linked channels.
+struct Group {
+    first_channel: usize,
+    channels: usize,
+    stages: Stages,
+}
+
+/// The nodes of a chain and the delays that bring their signals together.
+enum Stages {
+    /// One node, first and second step on the same frames.
+    Single { node: Node, out: Vec<Vec<f32>> },
+    /// First steps with a short and a long window; their estimates are heard and analysed again.
+    Double {
+        first: Node,
+        long: Node,
+        refine: Node,
+        noisy_delay: Vec<DelayLine>,
+        first_delay: Vec<DelayLine>,
+        noisy: Vec<Vec<f32>>,
+        first_out: Vec<Vec<f32>>,
+        first_delayed: Vec<Vec<f32>>,
+        long_out: Vec<Vec<f32>>,
+        out: Vec<Vec<f32>>,
+    },
+}
+
+/// Longest piece that is worked on at once; more only costs memory.
+const PIECE: usize = 1024;
+
+impl Stages {
+    fn new(chain: &Chain, rate_hz: u32, channels: usize) -> Self {
+        let buffers = || vec![vec![0.0; PIECE]; channels];
+        if let (Some(long), Some(refine)) = (&chain.long, &chain.refine) {
+            let first = Node::new(chain.first.clone(), None, NodeInputs::Noisy, rate_hz, channels);
+            let long = Node::new(long.clone(), None, NodeInputs::Noisy, rate_hz, channels);
+            let refine = Node::new(refine.clone(), None, NodeInputs::NoisyAndEstimates, rate_hz, channels);
+            let together = first.latency_samples().max(long.latency_samples());
+            let delays = |d: usize| vec![DelayLine::new(d); channels];
+            return Self::Double {
+                noisy_delay: delays(together),
+                first_delay: delays(together - first.latency_samples()),
+                first,
+                long,
+                refine,
+                noisy: buffers(),
+                first_out: buffers(),
+                first_delayed: buffers(),
+                long_out: buffers(),
+                out: buffers(),
+            };
+        }
+        Self::Single {
+            node: Node::new(
+                chain.first.clone(),
+                chain.refine.clone(),
+                NodeInputs::Noisy,
+                rate_hz,
+                channels,
+            ),
+            out: buffers(),
+        }
+    }
+
+    fn latency_samples(&self) -> usize {
+        match self {
+            Self::Single { node, .. } => node.latency_samples(),
+            Self::Double {
+                first, long, refine, ..
+            } => first.latency_samples().max(long.latency_samples()) + refine.latency_samples(),
+        }
+    }
+
+    fn wanted(&self) -> usize {
+        match self {
+            Self::Single { node, .. } => node.wanted(),
+            Self::Double {
+                first, long, refine, ..
+            } => first.wanted().min(long.wanted()).min(refine.wanted()),
+        }
+    }
+
+    fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        let nodes: [Option<&mut Node>; 3] = match self {
+            Self::Single { node, .. } => [Some(node), None, None],
+            Self::Double {
+                first, long, refine, ..
+            } => [Some(first), Some(long), Some(refine)],
+        };
+        nodes.into_iter().flatten()
+    }
+
+    /// Takes `n` samples of each channel in; the estimate is then in [`Self::estimate`].
+    fn process(&mut self, input: &[Vec<f32>], n: usize) {
+        match self {
+            Self::Single { node, out } => {
+                node.process(slices::<MAX_CHANNELS>(&[input], n).get(), out);
+            }
+            Self::Double {
+                first,
+                long,
+                refine,
+                noisy_delay,
+                first_delay,
+                noisy,
+                first_out,
+                first_delayed,
+                long_out,
+                out,
+            } => {
+                let inputs = slices::<MAX_CHANNELS>(&[input], n);
+                first.process(inputs.get(), first_out);
+                long.process(inputs.get(), long_out);
+                for (c, x) in input.iter().enumerate() {
+                    noisy_delay[c].process(&x[..n], &mut noisy[c][..n]);
+                    first_delay[c].process(&first_out[c][..n], &mut first_delayed[c][..n]);
+                }
+                let inputs = slices::<{ 3 * MAX_CHANNELS }>(&[noisy, first_delayed, long_out], n);
+                refine.process(inputs.get(), out);
+            }
+        }
+    }
+
+    fn estimate(&self, channel: usize) -> &[f32] {
+        match self {
+            Self::Single { out, .. } | Self::Double { out, .. } => &out[channel],
+        }
+    }
+
+    fn clear(&mut self) {
+        for node in self.nodes_mut() {
+            node.clear();
+        }
+        if let Self::Double {
+            noisy_delay,
+            first_delay,
+            ..
+        } = self
+        {
+            for d in noisy_delay.iter_mut().chain(first_delay) {
+                d.clear();
+            }
+        }
+    }
+}
+
+/// The first `n` samples of buffers, as a list of slices that needs no allocation.
+struct Slices<'a, const N: usize> {
+    list: [&'a [f32]; N],
+    used: usize,
+}
+
+impl<'a, const N: usize> Slices<'a, N> {
+    fn get(&self) -> &[&'a [f32]] {
+        &self.list[..self.used]
+    }
+}
+
+fn slices<'a, const N: usize>(signals: &[&'a [Vec<f32>]], n: usize) -> Slices<'a, N> {
+    let mut list: [&[f32]; N] = [&[]; N];
+    let mut used = 0;
+    for buffer in signals.iter().flat_map(|s| s.iter()) {
+        list[used] = &buffer[..n];
+        used += 1;
+    }
+    Slices { list, used }
+}
+
+impl StreamDenoiser {
+    /// A stream of `channels` channels (at least 1) at `rate_hz` through `chain`. Allocates everything it will ever
+    /// need; not for the audio thread.
+    #[must_use]
+    pub fn new(chain: &Chain, rate_hz: u32, channels: usize, noise: NoiseSource) -> Self {
+        let channels = channels.max(1);
+        let groups: Vec<Group> = (0..channels)
+            .step_by(MAX_CHANNELS)
+            .map(|first_channel| {
+                let count = MAX_CHANNELS.min(channels - first_channel);
+                Group {
+                    first_channel,
+                    channels: count,
+                    stages: Stages::new(chain, rate_hz, count),
+                }
+            })
+            .collect();
+        let latency = groups.first().map_or(0, |g| g.stages.latency_samples());
+        let mut denoiser = Self {
+            rate_hz,
+            channels,
+            groups,
+            dry: vec![DelayLine::new(latency); channels],
+            latency,
+            adaptive: true,
+            trackers: (0..channels).map(|_| NoiseTracker::new(rate_hz, 1)).collect(),
+            amount_db: FULL_AMOUNT_DB,
+            output: Output::Denoised,
+            mix: Mix {
+                estimate: 1.0,
+                input: 0.0,
+            },
+            smoothing: 1.0 - libm::expf(-1.0 / (SMOOTHING_SECONDS * rate_hz as f32)),
+            clean_input: vec![vec![0.0; PIECE]; channels],
+            delayed: vec![0.0; PIECE],
+        };
+        let start = NoiseSpectrum::white(rate_hz, 0.0);
+        for channel in 0..channels {
+            denoiser.tell_nodes(channel, &start);
+        }
+        denoiser.set_noise(noise);
+        denoiser
+    }
+
+    /// Samples that the output lags the input, the same in every setting.
+    #[must_use]
+    pub const fn latency_samples(&self) -> usize {
+        self.latency
+    }
+
+    /// Sample rate in Hz.
+    #[must_use]
+    pub const fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// Number of channels.
+    #[must_use]
+    pub const fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Changes where the noise spectrum comes from. Drops the old one: not for the audio thread.
+    pub fn set_noise(&mut self, noise: NoiseSource) {
+        self.adaptive = matches!(noise, NoiseSource::Adaptive);
+        if let NoiseSource::Known(spectra) = noise {
+            for channel in 0..self.channels {
+                if let Some(spectrum) = spectra.get(channel).or(spectra.first()) {
+                    self.tell_nodes(channel, spectrum);
+                }
+            }
+        }
+    }
+
+    /// Sets what adaptive tracking starts from, per channel or one for all. Never allocates.
+    pub fn prime_noise(&mut self, spectra: &[NoiseSpectrum]) {
+        for channel in 0..self.channels {
+            if let Some(spectrum) = spectra.get(channel).or(spectra.first()) {
+                self.tell_nodes(channel, spectrum);
+            }
+        }
+    }
+
+    /// How deep the noise is taken down, 0 (not at all) to [`FULL_AMOUNT_DB`] and above (wholly). Any thread that owns
+    /// the stream; the change is smoothed.
+    pub fn set_amount_db(&mut self, amount_db: f32) {
+        self.amount_db = if amount_db.is_finite() { amount_db.max(0.0) } else { FULL_AMOUNT_DB };
+    }
+
+    /// What is heard; the change is smoothed.
+    pub fn set_output(&mut self, output: Output) {
+        self.output = output;
+    }
+
+    /// The noise tracked blindly in a channel.
+    #[must_use]
+    pub fn tracked_noise(&self, channel: usize) -> Option<&NoiseSpectrum> {
+        self.trackers.get(channel).map(NoiseTracker::estimate)
+    }
+
+    fn tell_nodes(&mut self, channel: usize, spectrum: &NoiseSpectrum) {
+        for group in &mut self.groups {
+            if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
+                for node in group.stages.nodes_mut() {
+                    node.set_noise(channel - group.first_channel, spectrum);
+                }
+            }
+        }
+    }
+
+    fn target_mix(&self) -> Mix {
+        let left_in = if self.amount_db >= FULL_AMOUNT_DB {
+            0.0
+        } else {
+            libm::exp10f(-self.amount_db / 20.0)
+        };
+        match self.output {
+            Output::Denoised => Mix {
+                estimate: 1.0 - left_in,
+                input: left_in,
+            },
+            Output::Removed => Mix {
+                estimate: left_in - 1.0,
+                input: 1.0 - left_in,
+            },
+            Output::Bypass => Mix {
+                estimate: 0.0,
+                input: 1.0,
+            },
+        }
+    }
+
+    /// Starts at the present settings instead of gliding to them; for the start of a stream.
+    pub fn settle(&mut self) {
+        self.mix = self.target_mix();
+    }
+
+    /// Back to the state of a new stream with the same settings; a blindly tracked noise is forgotten. Never allocates.
+    pub fn reset(&mut self) {
+        for group in &mut self.groups {
+            group.stages.clear();
+        }
+        for d in &mut self.dry {
+            d.clear();
+        }
+        for t in &mut self.trackers {
+            t.clear();
+        }
+        self.settle();
+    }
+
+    /// Denoises a block of any length in place, one slice a channel, all of one length; surplus channels are left
+    /// alone. Never allocates, locks or waits: safe on the audio thread.
+    pub fn process(&mut self, block: &mut [&mut [f32]]) {
+        let length = block.iter().take(self.channels).map(|c| c.len()).min().unwrap_or(0);
+        if block.len() < self.channels {
+            debug_assert!(false, "fewer channels than the stream has");
+            return;
+        }
+        let mut start = 0;
+        while start < length {
+            let mut n = (length - start).min(PIECE);
+            for group in &self.groups {
+                n = n.min(group.stages.wanted());
+            }
+            for tracker in &self.trackers {
+                n = n.min(tracker.wanted());
+            }
+            self.process_piece(block, start, n);
+            start += n;
+        }
+    }
+
+    fn process_piece(&mut self, block: &mut [&mut [f32]], start: usize, n: usize) {
+        for (clean, channel) in self.clean_input.iter_mut().zip(block.iter()) {
+            for (c, x) in clean.iter_mut().zip(&channel[start..start + n]) {
+                let usable = x.is_finite() && x.abs() <= BROKEN_ABOVE && x.abs() >= 1e-20;
+                *c = if usable { *x } else { 0.0 };
+            }
+        }
+        for group in &mut self.groups {
+            let input = &self.clean_input[group.first_channel..group.first_channel + group.channels];
+            group.stages.process(input, n);
+        }
+        let target = self.target_mix();
+        let from = self.mix;
+        let mut mix = from;
+        for group in &self.groups {
+            for c in 0..group.channels {
+                let channel = group.first_channel + c;
+                self.dry[channel].process(&self.clean_input[channel][..n], &mut self.delayed[..n]);
+                let estimate = group.stages.estimate(c);
+                mix = from;
+                for i in 0..n {
+                    mix = approach(mix, target, self.smoothing);
+                    block[channel][start + i] = mix.estimate * estimate[i] + mix.input * self.delayed[i];
+                }
+            }
+        }
+        self.mix = mix;
+        if !self.adaptive {
+            return;
+        }
+        for channel in 0..self.channels {
+            if self.trackers[channel].push(&[&self.clean_input[channel][..n]]) {
+                for group in &mut self.groups {
+                    if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
+                        for node in group.stages.nodes_mut() {
+                            node.set_noise(channel - group.first_channel, self.trackers[channel].estimate());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One sample's step towards the target, which is reached exactly in the end.
+fn approach(mix: Mix, target: Mix, share: f32) -> Mix {
+    let step = |x: f32, t: f32| {
+        if (t - x).abs() < 1e-5 { t } else { x + share * (t - x) }
+    };
+    Mix {
+        estimate: step(mix.estimate, target.estimate),
+        input: step(mix.input, target.input),
+    }
+}
