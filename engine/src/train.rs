@@ -10,4 +10,4 @@ pub mod stats;
 pub use batch::{Batch, MemorySet, TrainingSet};
 pub use error::TrainError;
 pub use params::{Control, Observer, TrainEvent};
-pub use stats::{Fold, Stats};
+pub use stats::{Fold, Stats, Sums};

@@ -30,7 +30,9 @@ pub enum ScheduleError {
         bottom: f64,
     },
     /// So many timesteps that neighbours share one `alpha_bar`.
-    #[error("{0} timesteps lie too close together to be told apart: choose fewer, or a wider range")]
+    #[error(
+        "{0} timesteps lie too close together to be told apart: choose fewer, or a wider range"
+    )]
     TooFine(usize),
 }
 
@@ -153,8 +155,7 @@ impl Schedule {
         bottom_snr_db: f64,
     ) -> Result<Self, ScheduleError> {
         check_timesteps(timesteps)?;
-        let ordered =
-            top_snr_db > bottom_snr_db || (timesteps == 1 && top_snr_db == bottom_snr_db);
+        let ordered = top_snr_db > bottom_snr_db || (timesteps == 1 && top_snr_db == bottom_snr_db);
         if !(ordered && top_snr_db <= 150.0 && bottom_snr_db >= -150.0) {
             return Err(ScheduleError::Snr {
                 top: top_snr_db,
@@ -364,7 +365,11 @@ mod tests {
             std::mem::swap(&mut x, &mut next);
         }
         let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / n as f64;
-        let var = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n as f64;
+        let var = x
+            .iter()
+            .map(|v| (f64::from(*v) - mean).powi(2))
+            .sum::<f64>()
+            / n as f64;
         assert!((mean - s.alpha_bar(20).sqrt()).abs() < 0.02);
         assert!((var / (1.0 - s.alpha_bar(20)) - 1.0).abs() < 0.03);
         let mut once = [0.0f32];

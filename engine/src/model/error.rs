@@ -15,7 +15,9 @@ pub enum ModelError {
         features: usize,
     },
     /// The feature groups do not add up to the inputs.
-    #[error("the feature groups hold {groups} inputs in all, but there are {inputs}: make them equal")]
+    #[error(
+        "the feature groups hold {groups} inputs in all, but there are {inputs}: make them equal"
+    )]
     Groups {
         /// Sum over the groups.
         groups: usize,
@@ -33,7 +35,9 @@ pub enum ModelError {
         high: f32,
     },
     /// Two arrays do not fit together.
-    #[error("{what} has shape {found:?} where {expected:?} is needed: the model's arrays do not belong together")]
+    #[error(
+        "{what} has shape {found:?} where {expected:?} is needed: the model's arrays do not belong together"
+    )]
     Shape {
         /// Name of the array.
         what: &'static str,

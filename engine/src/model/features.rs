@@ -131,7 +131,11 @@ impl RandomFeatures {
         for group in &draw.groups {
             let scales: Vec<f64> = (0..n).map(|_| draw_scale(group.scale, &mut rng)).collect();
             let mut rows = weights.slice_mut(ndarray::s![first..first + group.inputs, ..]);
-            let per_block = if draw.orthogonal { group.inputs.max(1) } else { 1 };
+            let per_block = if draw.orthogonal {
+                group.inputs.max(1)
+            } else {
+                1
+            };
             for (block, scales) in scales.chunks(per_block).enumerate() {
                 let directions = if draw.orthogonal {
                     orthogonal_block(group.inputs, scales.len(), &mut rng)
@@ -383,8 +387,18 @@ mod tests {
             draw.orthogonal = orthogonal;
             let f = RandomFeatures::draw(&draw).unwrap();
             let n = f.weights().len() as f64;
-            let m2 = f.weights().iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / n;
-            let m4 = f.weights().iter().map(|w| f64::from(*w).powi(4)).sum::<f64>() / n;
+            let m2 = f
+                .weights()
+                .iter()
+                .map(|w| f64::from(*w).powi(2))
+                .sum::<f64>()
+                / n;
+            let m4 = f
+                .weights()
+                .iter()
+                .map(|w| f64::from(*w).powi(4))
+                .sum::<f64>()
+                / n;
             assert!((m2 / 0.09 - 1.0).abs() < 0.02, "{m2}");
             assert!((m4 / (3.0 * 0.0081) - 1.0).abs() < 0.05, "{m4}");
             assert!(f.bias().iter().all(|b| (0.0..6.2832).contains(b)));
@@ -426,7 +440,8 @@ mod tests {
         assert_ne!(plain.digest(), orthogonal.digest());
     }
     const PINNED_PLAIN: [u32; 4] = [3_220_247_207, 3_200_610_662, 1_026_999_737, 1_075_709_623];
-    const PINNED_ORTHOGONAL: [u32; 4] = [3_217_344_657, 1_070_442_784, 1_049_349_245, 1_062_400_654];
+    const PINNED_ORTHOGONAL: [u32; 4] =
+        [3_217_344_657, 1_070_442_784, 1_049_349_245, 1_062_400_654];
     const PINNED_DIGEST: u64 = 15_085_031_767_788_511_641;
 
     #[test]
@@ -439,8 +454,18 @@ mod tests {
             |d| d.d_in = 8,
             |d| d.groups[0].inputs = usize::MAX,
             |d| d.groups[1].scale = FeatureScale::Fixed(f32::NAN),
-            |d| d.groups[0].scale = FeatureScale::LogUniform { low: 0.0, high: 1.0 },
-            |d| d.groups[0].scale = FeatureScale::LogUniform { low: 2.0, high: 1.0 },
+            |d| {
+                d.groups[0].scale = FeatureScale::LogUniform {
+                    low: 0.0,
+                    high: 1.0,
+                }
+            },
+            |d| {
+                d.groups[0].scale = FeatureScale::LogUniform {
+                    low: 2.0,
+                    high: 1.0,
+                }
+            },
         ] {
             let mut draw = good.clone();
             change(&mut draw);

@@ -260,7 +260,10 @@ mod tests {
         assert!(b.push(&[1.0, 2.0], 4, &[4.0]).is_err());
         assert!(b.push(&[1.0, f32::NAN], 1, &[4.0]).is_err());
         assert!(b.push(&[1.0, 2.0], 1, &[f32::INFINITY]).is_err());
-        assert_eq!((b.len(), b.x_row(0), b.target_row(0)), (1, &[1.0, 2.0][..], &[4.0][..]));
+        assert_eq!(
+            (b.len(), b.x_row(0), b.target_row(0)),
+            (1, &[1.0, 2.0][..], &[4.0][..])
+        );
         assert!(b.append(&Batch::new(2, 2, 3)).is_err());
         let copy = b.clone();
         b.append(&copy).unwrap();

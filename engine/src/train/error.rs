@@ -45,7 +45,9 @@ pub enum TrainError {
     )]
     NoValidation,
     /// The equations could not be solved even with a very large ridge.
-    #[error("the equations of {0} cannot be solved: the training data is degenerate (all zero, or huge numbers)")]
+    #[error(
+        "the equations of {0} cannot be solved: the training data is degenerate (all zero, or huge numbers)"
+    )]
     Unsolvable(&'static str),
     /// The training data could not be produced.
     #[error("training data: {0}")]
