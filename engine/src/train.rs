@@ -6,8 +6,10 @@ mod codec;
 pub mod error;
 pub mod params;
 pub mod stats;
+mod symmetric;
 
 pub use batch::{Batch, MemorySet, TrainingSet};
+pub use closed_form::{ClosedFormParams, TimestepReport, TimestepWeights, TrainReport};
 pub use error::TrainError;
 pub use params::{Control, Observer, TrainEvent};
 pub use stats::{Fold, Stats, Sums};

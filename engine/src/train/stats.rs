@@ -16,6 +16,7 @@ use super::batch::{Batch, TrainingSet};
 use super::codec::{Reader, Writer};
 use super::error::TrainError;
 use super::params::{Observer, TrainEvent, tell};
+use super::symmetric::{columns_mut, triangle};
 use crate::diffusion::schedule::MAX_TIMESTEPS;
 use crate::model::{FeatureDraw, RandomFeatures};
 
@@ -68,7 +69,7 @@ impl Sums {
         self.count
     }
 
-    /// Lower triangle of `sum phi' phi`, row after row: entry (i, j <= i) at `i (i + 1) / 2 + j`.
+    /// Lower triangle of `sum phi' phi`, column after column: N entries from the diagonal down, then N - 1, ...
     #[must_use]
     pub fn gram(&self) -> &[f64] {
         &self.gram
@@ -112,11 +113,6 @@ impl Sums {
             }
         }
     }
-}
-
-/// Entries of the lower triangle of an n x n matrix.
-fn triangle(n: usize) -> usize {
-    n * (n + 1) / 2
 }
 
 /// Sums per fold and timestep, with the feature draw they belong to.
@@ -451,7 +447,7 @@ fn add_rows(
         }
         let phi = MatRef::from_row_major_slice(phi, rows.len(), n);
         triangular_matmul(
-            MatMut::from_row_major_slice_mut(&mut gram, n, n),
+            MatMut::from_column_major_slice_mut(&mut gram, n, n),
             BlockStructure::TriangularLower,
             Accum::Replace,
             phi.transpose(),
@@ -469,13 +465,10 @@ fn add_rows(
             1.0,
             Par::Seq,
         );
-        let mut start = 0;
-        for (i, row) in gram.chunks_exact(n).enumerate() {
-            let sums = &mut sums.gram[start..start + i + 1];
-            for (sum, g) in sums.iter_mut().zip(row) {
+        for ((i, sums), column) in columns_mut(&mut sums.gram, n).zip(gram.chunks_exact(n)) {
+            for (sum, g) in sums.iter_mut().zip(column.iter().skip(i)) {
                 *sum += f64::from(*g);
             }
-            start += i + 1;
         }
         for (sum, h) in sums.cross.iter_mut().zip(&cross) {
             *sum += f64::from(*h);
@@ -559,9 +552,9 @@ mod tests {
                         (z + f64::from(f.bias()[n])).sin()
                     })
                     .collect();
-                for i in 0..19 {
-                    for j in 0..=i {
-                        gram[i * (i + 1) / 2 + j] += phi[i] * phi[j];
+                for i in 0..19usize {
+                    for j in i..19 {
+                        gram[i * 19 - i * i.saturating_sub(1) / 2 + j - i] += phi[i] * phi[j];
                     }
                     for o in 0..2 {
                         cross[i * 2 + o] += phi[i] * f64::from(b.target_row(row)[o]);
