@@ -5,6 +5,7 @@ pub mod context;
 pub mod delay;
 pub mod denoiser;
 pub mod kernel;
+pub mod model;
 pub mod node;
 pub mod noise;
 pub mod recipe;
