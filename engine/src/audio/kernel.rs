@@ -224,7 +224,8 @@ impl WithSimd for Predict<'_> {
                     for (i, phase) in phase.iter().enumerate().take(count) {
                         let bin = tile_start + i;
                         let k = usize::from(input.timestep[bin]).clamp(1, kernel.timesteps) - 1;
-                        let features = phase.map(|p| sine_of_turns(simd, p));
+                        // No closure here: it would not be compiled for the instructions chosen at run time.
+                        let features = [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
                         for o in 0..OUTPUTS {
                             let theta = &theta[(k * OUTPUTS + o) * vectors + first..][..VECTOR_TILE];
                             let sum = &mut sums[(bin * channels + channel) * OUTPUTS + o];

@@ -11,10 +11,40 @@ use crate::train::{Batch, TrainError, TrainingSet};
 
 /// A clean recording at the training rate.
 pub struct Clip {
-    /// Mono samples.
-    pub samples: Vec<f32>,
-    /// Whether the file belongs to the validation split.
-    pub validation: bool,
+    samples: Vec<f32>,
+    /// Digest of the samples: what is drawn for a clip depends on its content alone, not on which other clips there are
+    /// or where they lie, so statistics of parts of a folder add up to those of the whole.
+    identity: u64,
+}
+
+/// One clip in this many belongs to the validation split.
+const VALIDATION_SHARE: u64 = 5;
+
+impl Clip {
+    /// A clip of mono samples; samples that are not finite become 0.
+    #[must_use]
+    pub fn new(mut samples: Vec<f32>) -> Self {
+        let mut identity = 0xcbf2_9ce4_8422_2325u64;
+        for x in &mut samples {
+            if !x.is_finite() {
+                *x = 0.0;
+            }
+            identity = (identity ^ u64::from(x.to_bits())).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Self { samples, identity }
+    }
+
+    /// The samples.
+    #[must_use]
+    pub fn samples(&self) -> &[f32] {
+        &self.samples
+    }
+
+    /// Whether the file belongs to the validation split, by which the ridge is chosen.
+    #[must_use]
+    pub const fn is_validation(&self) -> bool {
+        (self.identity >> 32) % VALIDATION_SHARE == 0
+    }
 }
 
 /// Where a training set takes its excerpts from, and how many examples of each.
@@ -45,15 +75,24 @@ pub struct EarlierSteps<'a> {
     pub long: Option<&'a StepModel>,
 }
 
+/// A stretch of a clip and the random numbers that go with it.
+struct Excerpt {
+    clip: usize,
+    start: usize,
+    stream: u64,
+}
+
 /// The training set of one spectral step.
 pub struct SpectralTrainingSet<'a> {
     config: &'a StepConfig,
     earlier: Option<EarlierSteps<'a>>,
     clips: &'a [Clip],
     sampling: &'a Sampling,
-    /// Clip and start of each excerpt.
-    excerpts: Vec<(usize, usize)>,
+    excerpts: Vec<Excerpt>,
 }
+
+/// Keeps the draw of the starts apart from that of the mixtures.
+const STARTS: u64 = 0x5741_5254;
 
 impl<'a> SpectralTrainingSet<'a> {
     /// Draws the excerpts.
@@ -65,13 +104,18 @@ impl<'a> SpectralTrainingSet<'a> {
         sampling: &'a Sampling,
     ) -> Self {
         let length = (sampling.excerpt_seconds * f64::from(sampling.rate_hz)) as usize;
-        let mut rng = StableRng::new(sampling.seed, 0);
         let mut excerpts = Vec::new();
         for (i, clip) in clips.iter().enumerate() {
             let n = clip.samples.len();
             let count = (sampling.excerpts_per_length * n.div_ceil(length.max(1))).clamp(1, sampling.most_excerpts);
-            for _ in 0..count {
-                excerpts.push((i, rng.below(n.saturating_sub(length) + 1)));
+            for draw in 0..count {
+                let stream = clip.identity.wrapping_add(draw as u64);
+                let mut rng = StableRng::new(sampling.seed ^ STARTS, stream);
+                excerpts.push(Excerpt {
+                    clip: i,
+                    start: rng.below(n.saturating_sub(length) + 1),
+                    stream,
+                });
             }
         }
         Self {
@@ -102,15 +146,15 @@ impl TrainingSet for SpectralTrainingSet<'_> {
     }
 
     fn is_validation(&self, part: usize) -> bool {
-        self.clips[self.excerpts[part].0].validation
+        self.clips[self.excerpts[part].clip].is_validation()
     }
 
     fn read_part(&self, part: usize, out: &mut Batch) -> Result<(), TrainError> {
-        let (clip, start) = self.excerpts[part];
+        let Excerpt { clip, start, stream } = self.excerpts[part];
         let length = (self.sampling.excerpt_seconds * f64::from(self.sampling.rate_hz)) as usize;
         let samples = &self.clips[clip].samples;
         let excerpt = &samples[start..(start + length).min(samples.len())];
-        let mut rng = StableRng::new(self.sampling.seed, 1 + part as u64);
+        let mut rng = StableRng::new(self.sampling.seed, stream);
         let mixture = mix(excerpt, self.sampling.rate_hz, &self.sampling.augmentation, &mut rng);
         let mut reservoir = Reservoir::new(
             self.timesteps(),
