@@ -1,9 +1,17 @@
 //! Sound: files, spectra, noise, the streaming denoiser.
 pub mod denoiser;
+pub mod file_error;
+#[cfg(test)]
+mod file_tests;
+pub mod find;
 pub mod kernel;
 pub mod noise;
+mod packets;
+pub mod reader;
+pub mod resample;
 pub mod step;
 pub mod stft;
 pub mod training_set;
-pub mod wav;
+mod wav_source;
 pub mod waveform;
+pub mod writer;
