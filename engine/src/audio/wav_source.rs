@@ -227,12 +227,13 @@ fn read_layout(input: &mut impl Read, len: u32) -> Result<Layout, WavProblem> {
     if channels == 0 {
         return Err(WavProblem::Format("its WAV header says 0 channels".into()));
     }
-    let container =
-        if align % channels == 0 && usize::from(align / channels) * 8 >= usize::from(bits) {
-            align / channels
-        } else {
-            bits.div_ceil(8)
-        };
+    let container = if align.is_multiple_of(channels)
+        && usize::from(align / channels) * 8 >= usize::from(bits)
+    {
+        align / channels
+    } else {
+        bits.div_ceil(8)
+    };
     let coding = match (tag, container, bits) {
         (PCM, 1, 1..=8) => Coding::U8,
         (PCM, 2, 9..=16) => Coding::I16,
