@@ -38,7 +38,10 @@ impl Folder {
     fn read_bytes(&self, bytes: &[u8]) -> Result<AudioClip, AudioFileError> {
         let path = self.at("bytes");
         fs::write(&path, bytes).unwrap();
-        read_all(path, LIMIT)
+        let clip = read_all(&path, LIMIT);
+        // Overwriting would make some file systems flush every time.
+        fs::remove_file(path).unwrap();
+        clip
     }
 }
 
