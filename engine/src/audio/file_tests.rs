@@ -506,3 +506,20 @@ fn writing_mistakes_get_a_sentence() {
         AudioFileError::PartialFrame { .. }
     ));
 }
+
+#[test]
+fn a_damaged_stretch_is_silent_and_the_rest_stays_in_place() {
+    let folder = Folder::new();
+    // Blocks of 576 frames: this byte lies in the first of three.
+    let mut bytes = FLAC_16.to_vec();
+    bytes[300] ^= 0x10;
+    let clip = folder.read_bytes(&bytes).unwrap();
+    assert_eq!(
+        (clip.frames(), clip.damaged, clip.truncated),
+        (1200, true, false)
+    );
+    for (i, x) in clip.channels[1].iter().enumerate() {
+        let want = if i < 576 { 0 } else { ramp(i as i32, 1) };
+        assert_eq!(*x, want as f32 / 32_768.0, "{i}");
+    }
+}

@@ -13,8 +13,10 @@ use symphonia::core::meta::MetadataOptions;
 
 use super::reader::SampleFormat;
 
-/// Most silence put in place of one unreadable packet: no format has longer ones.
-const MAX_GAP_FRAMES: u64 = 1 << 16;
+/// Most silence put in place of one unreadable lossy packet: no format has longer ones.
+const MAX_PACKET_FRAMES: u64 = 1 << 16;
+/// Most silence put in place of a lost stretch; a time stamp beyond it is damage itself.
+const MAX_GAP_FRAMES: u64 = 1 << 26;
 
 /// Why a stream cannot be used.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) struct PacketSource {
     /// Decoded but not yet handed out.
     pending: Vec<f32>,
     handed_out: usize,
+    /// Samples of silence to hand out before `pending`.
+    silence: u64,
     ended: bool,
     /// Sample rate in Hz.
     pub(super) rate_hz: u32,
@@ -107,6 +111,7 @@ impl PacketSource {
             delivered: 0,
             pending: Vec::new(),
             handed_out: 0,
+            silence: 0,
             ended: false,
             rate_hz: 0,
             channels: 0,
@@ -127,6 +132,13 @@ impl PacketSource {
         let wanted = out.len() / self.channels * self.channels;
         let mut filled = 0;
         while filled < wanted {
+            if self.silence > 0 {
+                let count = self.silence.min((wanted - filled) as u64);
+                out[filled..filled + count as usize].fill(0.0);
+                filled += count as usize;
+                self.silence -= count;
+                continue;
+            }
             if self.handed_out == self.pending.len() {
                 if self.ended {
                     break;
@@ -191,14 +203,36 @@ impl PacketSource {
                     return;
                 }
                 buffer.copy_to_vec_interleaved(&mut self.pending);
+                if self.lossless {
+                    self.bridge_gap(u64::try_from(packet.pts.get()).unwrap_or(0));
+                }
             }
+            // The time stamp of the next readable packet will tell how much is missing.
+            Err(_) if self.lossless => self.damaged = true,
             Err(_) => {
                 self.damaged = true;
-                let gap = packet.dur.get().min(MAX_GAP_FRAMES) as usize;
+                let gap = packet.dur.get().min(MAX_PACKET_FRAMES) as usize;
                 self.pending.resize(gap * self.channels, 0.0);
             }
         }
         self.delivered += (self.pending.len() / self.channels.max(1)) as u64;
+    }
+
+    /// Unreadable packets vanish without an error; silence in their place keeps the rest where it belongs.
+    fn bridge_gap(&mut self, start_frame: u64) {
+        let gap = start_frame.saturating_sub(self.delivered);
+        if gap == 0 {
+            return;
+        }
+        self.damaged = true;
+        if gap > MAX_GAP_FRAMES {
+            self.pending.clear();
+            self.truncated = true;
+            self.ended = true;
+            return;
+        }
+        self.silence = gap * self.channels as u64;
+        self.delivered += gap;
     }
 
     fn end(&mut self) {

@@ -225,3 +225,32 @@ fn into_io(e: hound::Error) -> std::io::Error {
         other => std::io::Error::other(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_wav_is_told_before_it_is_crossed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.wav");
+        let mut writer = AudioWriter::create(&target, 48_000, 1, WavFormat::Int16).unwrap();
+        writer.data_bytes = MAX_DATA_BYTES - 3;
+        assert!(writer.write(&[0.0]).is_ok());
+        assert!(matches!(
+            writer.write(&[0.0]),
+            Err(AudioFileError::TooBigForWav(_))
+        ));
+    }
+
+    #[test]
+    fn a_full_disk_gets_its_own_sentence() {
+        let full = AudioFileError::writing(
+            Path::new("a.wav"),
+            into_io(hound::Error::IoError(
+                std::io::ErrorKind::StorageFull.into(),
+            )),
+        );
+        assert!(full.to_string().contains("disk is full"), "{full}");
+    }
+}
