@@ -1,5 +1,5 @@
 //! Models: random features, DRFM, RF and NN baselines, model files.
-pub mod baselines;
-pub mod drfm;
 pub mod features;
+pub mod drfm;
+pub mod baselines;
 pub mod file;
