@@ -1,9 +1,150 @@
 //! The tuned constants of the spectral denoiser, in one place.
 
+use std::collections::BTreeMap;
+
+use super::chain::ChainConfig;
 use super::context::{Context, Mean, Plane, Power};
+use super::model::Mode;
 use super::step::{MaskRule, PatchTerm, StepConfig};
 use super::stft::FrameDurations;
+use super::trainer::{SpectralTraining, Stage, TrainerError};
 use crate::diffusion::schedule::Schedule;
+use crate::model::{FeatureDraw, FeatureGroup, FeatureScale};
+
+/// Most training examples per excerpt and timestep.
+pub const EXAMPLES_PER_TIMESTEP: usize = 120;
+/// Ridges to choose from by validation, relative to the mean diagonal of the Gram matrix.
+pub const RIDGES: [f64; 3] = [3e-4, 1e-3, 3e-3];
+/// The ridge when there are too few recordings to validate.
+pub const RIDGE_WITHOUT_VALIDATION: f64 = 1e-3;
+/// Alternations of the two ridge solves.
+pub const ROUNDS: usize = 6;
+
+/// A step to be trained.
+pub struct PlannedStep {
+    /// Name of the step, and of its part of the model file.
+    pub name: String,
+    /// What defines it.
+    pub config: StepConfig,
+    /// Draw of its features.
+    pub draw: FeatureDraw,
+    /// When it is trained.
+    pub stage: Stage,
+    /// The first step, and the long one, that it refines.
+    pub after: Option<(String, Option<String>)>,
+}
+
+/// All steps of a training run, and which of them each mode uses.
+pub struct Plan {
+    /// The steps, first stage first.
+    pub steps: Vec<PlannedStep>,
+    /// The steps of each mode.
+    pub modes: BTreeMap<Mode, ChainConfig<String>>,
+}
+
+/// Frames of each mode, at 48 kHz.
+const SHORT: FrameDurations = FrameDurations::symmetric(4096, 8);
+const LONG: FrameDurations = FrameDurations::symmetric(8192, 8);
+const LIVE: FrameDurations = FrameDurations {
+    window_at_48k: 2048,
+    synthesis_at_48k: 384,
+    overlap: 3,
+};
+const INSTANT: FrameDurations = FrameDurations {
+    window_at_48k: 1024,
+    synthesis_at_48k: 96,
+    overlap: 2,
+};
+/// Look-ahead in frames. Beyond 3 or 4 nothing measurable is won; 3 keeps balanced below 130 ms.
+const SHORT_LOOKAHEAD: u8 = 3;
+const LONG_LOOKAHEAD: u8 = 6;
+
+/// The steps that `training` asks for.
+///
+/// # Errors
+/// If a number of features or timesteps is not possible.
+pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
+    let uses = |mode| training.modes.contains(&mode);
+    let mut steps: Vec<PlannedStep> = Vec::new();
+    let mut modes = BTreeMap::new();
+    let mut add = |name: &str, mut config: StepConfig, features: usize, after: Option<(&str, Option<&str>)>| {
+        if let Some(timesteps) = training.timesteps {
+            let (top, bottom) = {
+                let s = &config.schedule;
+                (s.snr_db(1), s.snr_db(s.timesteps()))
+            };
+            config.schedule = Schedule::log_snr(timesteps, top, bottom)
+                .map_err(|e| TrainerError::Model(e.to_string()))?;
+        }
+        let refines = after.is_some();
+        let patch_inputs = config.patch_inputs();
+        // Equal spread of the angles whatever the size of the patch; the range is a measured optimum at 42 inputs.
+        let size = (42.0 / patch_inputs as f32).sqrt();
+        let (low, high) = if refines { (0.04, 0.4) } else { (0.05, 0.4) };
+        let draw = FeatureDraw {
+            d_in: patch_inputs + config.context_inputs(),
+            n_features: training.features.unwrap_or(features),
+            seed: training.seed,
+            stream: name.bytes().fold(0, |h, b| h * 31 + u64::from(b)),
+            groups: vec![
+                FeatureGroup {
+                    inputs: patch_inputs,
+                    scale: FeatureScale::LogUniform {
+                        low: low * size,
+                        high: high * size,
+                    },
+                },
+                FeatureGroup {
+                    inputs: config.context_inputs(),
+                    scale: FeatureScale::Fixed(if refines { 0.15 } else { 0.3 }),
+                },
+            ],
+            orthogonal: false,
+        };
+        draw.check().map_err(|e| TrainerError::Model(e.to_string()))?;
+        steps.push(PlannedStep {
+            name: name.to_owned(),
+            config,
+            draw,
+            stage: if refines { Stage::Second } else { Stage::First },
+            after: after.map(|(first, long)| (first.to_owned(), long.map(str::to_owned))),
+        });
+        Ok::<(), TrainerError>(())
+    };
+    let chain = |first: &str, long: Option<&str>, refine: Option<&str>| ChainConfig {
+        first: first.to_owned(),
+        long: long.map(str::to_owned),
+        refine: refine.map(str::to_owned),
+    };
+    if uses(Mode::Best) || uses(Mode::Balanced) {
+        add("short", first_step(SHORT, SHORT_LOOKAHEAD), 512, None)?;
+    }
+    if uses(Mode::Best) {
+        add("long", first_step(LONG, LONG_LOOKAHEAD), 512, None)?;
+        modes.insert(Mode::Best, chain("short", Some("long"), Some("refine_best")));
+    }
+    if uses(Mode::Balanced) {
+        modes.insert(Mode::Balanced, chain("short", None, Some("refine_balanced")));
+    }
+    if uses(Mode::Live) {
+        add("live", causal_step(LIVE), 256, None)?;
+        modes.insert(Mode::Live, chain("live", None, Some("refine_live")));
+    }
+    if uses(Mode::Instant) {
+        add("instant", causal_step(INSTANT), 128, None)?;
+        modes.insert(Mode::Instant, chain("instant", None, None));
+    }
+    if uses(Mode::Best) {
+        add("refine_best", refine_step(SHORT, 0, true), 512, Some(("short", Some("long"))))?;
+    }
+    if uses(Mode::Balanced) {
+        add("refine_balanced", refine_step(SHORT, 0, false), 384, Some(("short", None)))?;
+    }
+    if uses(Mode::Live) {
+        add("refine_live", causal_refine_step(LIVE), 128, Some(("live", None)))?;
+    }
+    Ok(Plan { steps, modes })
+}
 
 /// Mean over a box of `frames`, at most `ahead` of them in the future.
 const fn centred(frames: i16, ahead: i16) -> Mean {

@@ -200,7 +200,7 @@ pub fn standard_set(rate_hz: u32) -> Vec<Baseline> {
             hop: 1024,
             time: 7,
             freq: 1,
-            threshold: 1.5,
+            threshold: 2.5,
         },
         Baseline::OracleWiener {
             window: 4096,
