@@ -4,6 +4,8 @@ pub mod chain;
 pub mod context;
 pub mod delay;
 pub mod denoiser;
+#[cfg(test)]
+mod denoiser_tests;
 pub mod file_error;
 #[cfg(test)]
 mod file_tests;

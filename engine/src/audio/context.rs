@@ -255,7 +255,8 @@ impl TimeMean {
         let half = usize::from(bins / 2);
         let low = bin.saturating_sub(half);
         let high = (bin + half + 1).min(self.prefix.len() - 1);
-        ((self.prefix[high] - self.prefix[low]) / (high - low) as f64).max(0.0) as f32
+        // The sum is taken in 64 bits, because large numbers cancel; the division need not be.
+        ((self.prefix[high] - self.prefix[low]) as f32 / (high - low) as f32).max(0.0)
     }
 
     /// Back to silence.

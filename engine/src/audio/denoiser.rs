@@ -62,6 +62,8 @@ pub struct StreamDenoiser {
     latency: usize,
     adaptive: bool,
     trackers: Vec<NoiseTracker>,
+    /// What each channel starts from.
+    initial: Vec<NoiseSpectrum>,
     amount_db: f32,
     output: Output,
     mix: Mix,
@@ -264,6 +266,7 @@ impl StreamDenoiser {
             latency,
             adaptive: true,
             trackers: (0..channels).map(|_| NoiseTracker::new(rate_hz, 1)).collect(),
+            initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
             amount_db: FULL_AMOUNT_DB,
             output: Output::Denoised,
             mix: Mix {
@@ -274,10 +277,7 @@ impl StreamDenoiser {
             clean_input: vec![vec![0.0; PIECE]; channels],
             delayed: vec![0.0; PIECE],
         };
-        let start = NoiseSpectrum::white(rate_hz, 0.0);
-        for channel in 0..channels {
-            denoiser.tell_nodes(channel, &start);
-        }
+        denoiser.start_from_initial();
         denoiser.set_noise(noise);
         denoiser
     }
@@ -304,19 +304,27 @@ impl StreamDenoiser {
     pub fn set_noise(&mut self, noise: NoiseSource) {
         self.adaptive = matches!(noise, NoiseSource::Adaptive);
         if let NoiseSource::Known(spectra) = noise {
-            for channel in 0..self.channels {
-                if let Some(spectrum) = spectra.get(channel).or(spectra.first()) {
-                    self.tell_nodes(channel, spectrum);
-                }
-            }
+            self.prime_noise(&spectra);
         }
     }
 
-    /// Sets what adaptive tracking starts from, per channel or one for all. Never allocates.
+    /// Sets the noise that is assumed until more is known, per channel or one for all. Copies, so it allocates: not for
+    /// the audio thread.
     pub fn prime_noise(&mut self, spectra: &[NoiseSpectrum]) {
-        for channel in 0..self.channels {
+        for (channel, initial) in self.initial.iter_mut().enumerate() {
             if let Some(spectrum) = spectra.get(channel).or(spectra.first()) {
-                self.tell_nodes(channel, spectrum);
+                initial.clone_from(spectrum);
+            }
+        }
+        self.start_from_initial();
+    }
+
+    fn start_from_initial(&mut self) {
+        for group in &mut self.groups {
+            for c in 0..group.channels {
+                for node in group.stages.nodes_mut() {
+                    node.set_noise(c, &self.initial[group.first_channel + c]);
+                }
             }
         }
     }
@@ -336,16 +344,6 @@ impl StreamDenoiser {
     #[must_use]
     pub fn tracked_noise(&self, channel: usize) -> Option<&NoiseSpectrum> {
         self.trackers.get(channel).map(NoiseTracker::estimate)
-    }
-
-    fn tell_nodes(&mut self, channel: usize, spectrum: &NoiseSpectrum) {
-        for group in &mut self.groups {
-            if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
-                for node in group.stages.nodes_mut() {
-                    node.set_noise(channel - group.first_channel, spectrum);
-                }
-            }
-        }
     }
 
     fn target_mix(&self) -> Mix {
@@ -386,6 +384,7 @@ impl StreamDenoiser {
         for t in &mut self.trackers {
             t.clear();
         }
+        self.start_from_initial();
         self.settle();
     }
 
@@ -441,13 +440,12 @@ impl StreamDenoiser {
         if !self.adaptive {
             return;
         }
-        for channel in 0..self.channels {
-            if self.trackers[channel].push(&[&self.clean_input[channel][..n]]) {
-                for group in &mut self.groups {
-                    if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
-                        for node in group.stages.nodes_mut() {
-                            node.set_noise(channel - group.first_channel, self.trackers[channel].estimate());
-                        }
+        for group in &mut self.groups {
+            for c in 0..group.channels {
+                let channel = group.first_channel + c;
+                if self.trackers[channel].push(&[&self.clean_input[channel][..n]]) {
+                    for node in group.stages.nodes_mut() {
+                        node.set_noise(c, self.trackers[channel].estimate());
                     }
                 }
             }

@@ -153,7 +153,6 @@ struct APrioriTrack {
 struct CoherenceTrack {
     lag: usize,
     keep: f32,
-    frames: f32,
     product: Vec<Complex32>,
     power: Vec<f32>,
 }
@@ -274,7 +273,6 @@ impl SpectralStep {
                     coherence.push(CoherenceTrack {
                         lag: usize::from(lag.max(1)),
                         keep: libm::expf(-1.0 / frames.max(0.05)),
-                        frames,
                         product: vec![Complex32::default(); bins],
                         power: vec![0.0; bins],
                     });
@@ -466,8 +464,8 @@ impl SpectralStep {
             }
         }
         if let Some((_, ring)) = self.powers.iter().find(|(plane, _)| *plane == Plane::Noisy) {
-            let power = ring.frame(self.lookahead.min(if self.a_priori.is_empty() { 0 } else { self.lookahead }));
             for track in &mut self.a_priori {
+                let power = ring.frame(self.lookahead);
                 for ((clean, snr), p) in track.clean.iter_mut().zip(&mut track.snr).zip(power) {
                     let xi = (track.alpha * *clean + (1.0 - track.alpha) * (p - 1.0).max(0.0)).max(A_PRIORI_FLOOR);
                     let gain = xi / (1.0 + xi);
@@ -486,7 +484,8 @@ impl SpectralStep {
                         *product *= track.keep;
                         *power *= track.keep;
                     }
-                    *product += y * z.conj() * take;
+                    // The tiny constant keeps the averages of silence out of the slow range of the smallest numbers.
+                    *product += (y * z.conj() + 1e-20) * take;
                     *power += 0.5 * (y.norm_sqr() + z.norm_sqr()) * take;
                 }
             }
@@ -509,14 +508,14 @@ impl SpectralStep {
         // One pass: how far the last hit in any of the frames lies back.
         let any = |f: usize| self.hits.iter().any(|h| h[f]);
         let mut covered_until = 0;
-        for f in 0..bins + spread {
-            if f < bins && any(f) {
+        for f in 0..bins {
+            if any(f) {
                 covered_until = f + spread + 1;
                 let from = self.active.last().map_or(0, |&last| last as usize + 1);
                 for g in from.max(f.saturating_sub(spread))..=f {
                     self.active.push(g as u32);
                 }
-            } else if f < bins && f < covered_until {
+            } else if f < covered_until {
                 self.active.push(f as u32);
             }
         }
@@ -605,39 +604,48 @@ impl SpectralStep {
         let d = self.config.context_inputs();
         let last = self.shape.bins() - 1;
         for (j, (source, &(mean, scale))) in self.sources.iter().zip(&self.config.normalisation).enumerate() {
-            let rows = self.context.chunks_exact_mut(d).zip(&self.active[start..end]);
-            for (row, &f) in rows {
-                let f = f as usize;
-                let near = |offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
-                let value = match *source {
-                    Source::Power {
-                        mean,
-                        bins,
-                        offset,
-                        noisy,
-                    } => log_power(self.means[mean].at(near(offset), bins), noisy),
-                    Source::Harmonic {
-                        mean,
-                        bins,
-                        ratio,
-                        noisy,
-                    } => {
-                        let g = (f as f32 * ratio).round() as usize;
-                        if g > last {
-                            -1.5
-                        } else {
-                            log_power(self.means[mean].at(g, bins), noisy)
-                        }
-                    }
-                    Source::APriori { track, offset } => fast_log10(self.a_priori[track].snr[near(offset)] + 1e-3),
-                    Source::Coherence { track } => {
-                        let t = &self.coherence[track];
-                        t.product[f].norm() / (t.power[f] + 1e-6)
-                    }
-                    Source::Frequency => fast_log10((f.max(1) as f64 * self.bin_hz) as f32),
-                    Source::Salience { .. } => self.salience.at(f),
-                };
-                row[j] = (value - mean) * scale;
+            let mut column = |value: &dyn Fn(usize) -> f32| {
+                let rows = self.context.chunks_exact_mut(d).zip(&self.active[start..end]);
+                for (row, &f) in rows {
+                    row[j] = (value(f as usize) - mean) * scale;
+                }
+            };
+            let near = |f: usize, offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
+            match *source {
+                Source::Power {
+                    mean,
+                    bins,
+                    offset,
+                    noisy,
+                } => {
+                    let mean = &self.means[mean];
+                    column(&|f| log_power(mean.at(near(f, offset), bins), noisy));
+                }
+                Source::Harmonic {
+                    mean,
+                    bins,
+                    ratio,
+                    noisy,
+                } => {
+                    let mean = &self.means[mean];
+                    column(&|f| {
+                        let g = (f as f32 * ratio + 0.5) as usize;
+                        if g > last { -1.5 } else { log_power(mean.at(g, bins), noisy) }
+                    });
+                }
+                Source::APriori { track, offset } => {
+                    let snr = &self.a_priori[track].snr;
+                    column(&|f| fast_log10(snr[near(f, offset)] + 1e-3));
+                }
+                Source::Coherence { track } => {
+                    let t = &self.coherence[track];
+                    column(&|f| t.product[f].norm_sqr().sqrt() / (t.power[f] + 1e-6));
+                }
+                Source::Frequency => {
+                    let bin_hz = self.bin_hz as f32;
+                    column(&|f| fast_log10(f.max(1) as f32 * bin_hz));
+                }
+                Source::Salience { .. } => column(&|f| self.salience.at(f)),
             }
         }
         let frame = self.newest - self.lookahead;
@@ -676,7 +684,7 @@ impl SpectralStep {
                     };
                     (pair[0], pair[1]) = (value.re, value.im);
                 }
-                let norm = reference.norm();
+                let norm = reference.norm_sqr().sqrt();
                 let turn = if norm > 1e-12 {
                     reference.conj() / norm
                 } else {
@@ -770,12 +778,12 @@ impl Salience {
         for (strength, &pitch) in self.strength.iter_mut().zip(&self.pitch) {
             let mut sum = 0.0;
             for n in 1..=PARTIALS.0 {
-                let f = (pitch * n as f32).round() as usize;
+                let f = (pitch * n as f32 + 0.5) as usize;
                 sum += self.peak.get(f).copied().unwrap_or(-2.0);
             }
             *strength = sum / PARTIALS.0 as f32;
             for n in 1..=PARTIALS.1 {
-                let f = (pitch * n as f32).round() as usize;
+                let f = (pitch * n as f32 + 0.5) as usize;
                 if let Some(best) = self.per_bin.get_mut(f) {
                     *best = best.max(*strength);
                 }

@@ -54,20 +54,20 @@ impl FrameDurations {
     }
 }
 
-/// The whole number nearest to `length` that is a multiple of `multiple` and has no prime factor above 7, searched
+/// The whole number nearest to `length` that is a multiple of `multiple` and has no prime factor above 13, searched
 /// within 4 %; lengths that fast Fourier transforms like.
 fn friendly_length(length: f64, multiple: usize) -> usize {
     let centre = ((length / multiple as f64).round() as usize).max(1);
     let reach = centre / 25 + 1;
     (0..=reach)
         .flat_map(|d| [centre.saturating_sub(d), centre + d])
-        .find(|&n| n > 0 && is_seven_smooth(n))
+        .find(|&n| n > 0 && is_smooth(n))
         .unwrap_or(centre)
         * multiple
 }
 
-fn is_seven_smooth(mut n: usize) -> bool {
-    for p in [2, 3, 5, 7] {
+fn is_smooth(mut n: usize) -> bool {
+    for p in [2, 3, 5, 7, 11, 13] {
         while n % p == 0 {
             n /= p;
         }

@@ -1,0 +1,246 @@
+//! The streaming rules, tested on chains with random weights: what a chain puts out does not matter here, only that it
+//! puts out the same whatever is done to it.
+
+use std::sync::Arc;
+
+use super::chain::{ChainConfig, StepModel, estimate};
+use super::denoiser::{Chain, NoiseSource, Output, StreamDenoiser};
+use super::model::Mode;
+use super::noise::NoiseSpectrum;
+use super::recipe;
+use super::trainer::SpectralTraining;
+use crate::model::{Drfm, RandomFeatures};
+use crate::rng::StableRng;
+
+/// The steps of all modes with random weights and few features.
+fn random_step(name: &str) -> StepModel {
+    let training = SpectralTraining {
+        features: Some(32),
+        ..SpectralTraining::default()
+    };
+    let plan = recipe::plan(&training).unwrap();
+    let step = plan.steps.into_iter().find(|s| s.name == name).unwrap();
+    let features = RandomFeatures::draw(&step.draw).unwrap();
+    let mut rng = StableRng::new(11, 0);
+    let model = Drfm::initial(features, step.config.schedule.timesteps(), 2, &mut rng).unwrap();
+    StepModel::new(step.config, model).unwrap()
+}
+
+fn names(mode: Mode) -> ChainConfig<String> {
+    recipe::plan(&SpectralTraining::default()).unwrap().modes[&mode].clone()
+}
+
+fn chain(mode: Mode) -> Chain {
+    let names = names(mode);
+    let step = |name: &String| Arc::new(random_step(name));
+    ChainConfig {
+        first: step(&names.first),
+        long: names.long.as_ref().map(step),
+        refine: names.refine.as_ref().map(step),
+    }
+}
+
+fn music(rate_hz: u32, seconds: f64, seed: u64) -> Vec<f32> {
+    let mut rng = StableRng::new(seed, 0);
+    (0..(seconds * f64::from(rate_hz)) as usize)
+        .map(|i| {
+            let t = i as f64 / f64::from(rate_hz);
+            let tone = (t * 440.0 * std::f64::consts::TAU).sin() * (-2.0 * (t % 0.5)).exp();
+            (0.2 * tone + 0.01 * rng.normal()) as f32
+        })
+        .collect()
+}
+
+fn known(rate_hz: u32) -> NoiseSource {
+    NoiseSource::Known(vec![NoiseSpectrum::white(rate_hz, 1e-4)])
+}
+
+fn run(stream: &mut StreamDenoiser, input: &[Vec<f32>], mut block: impl FnMut() -> usize) -> Vec<Vec<f32>> {
+    let mut out = input.to_vec();
+    let total = input[0].len();
+    let mut at = 0;
+    while at < total {
+        let n = block().min(total - at);
+        let mut slices: Vec<&mut [f32]> = out.iter_mut().map(|c| &mut c[at..at + n]).collect();
+        stream.process(&mut slices);
+        at += n;
+    }
+    out
+}
+
+#[test]
+fn any_block_length_gives_the_same_bits() {
+    for mode in Mode::ALL {
+        let chain = chain(mode);
+        let input = vec![music(48_000, 0.9, 1), music(48_000, 0.9, 2)];
+        for noise in [known(48_000), NoiseSource::Adaptive] {
+            let whole = run(
+                &mut StreamDenoiser::new(&chain, 48_000, 2, noise.clone()),
+                &input,
+                || usize::MAX,
+            );
+            assert!(whole[0].iter().any(|x| x.abs() > 1e-4), "{mode:?}: silence proves nothing");
+            for size in [1, 7, 64, 440, 4096] {
+                let mut stream = StreamDenoiser::new(&chain, 48_000, 2, noise.clone());
+                let cut = run(&mut stream, &input, || size);
+                assert!(whole == cut, "{mode:?}: blocks of {size}");
+            }
+            let mut rng = StableRng::new(3, 0);
+            let mut stream = StreamDenoiser::new(&chain, 48_000, 2, noise);
+            let cut = run(&mut stream, &input, || rng.below(700));
+            assert!(whole == cut, "{mode:?}: random blocks");
+        }
+    }
+}
+
+#[test]
+fn streaming_equals_the_whole_signal_run() {
+    for mode in Mode::ALL {
+        let names = names(mode);
+        let whole_chain = ChainConfig {
+            first: random_step(&names.first),
+            long: names.long.as_deref().map(random_step),
+            refine: names.refine.as_deref().map(random_step),
+        };
+        let x = music(48_000, 0.8, 4);
+        let whitened: Vec<f32> = x.iter().map(|v| v * 100.0).collect();
+        let want = estimate(&whole_chain, 48_000, &whitened);
+        let mut stream = StreamDenoiser::new(&chain(mode), 48_000, 1, known(48_000));
+        let latency = stream.latency_samples();
+        let mut padded = x.clone();
+        padded.resize(x.len() + latency, 0.0);
+        let got = run(&mut stream, &[padded], || 480);
+        let mut worst = 0.0f32;
+        for i in 0..x.len() {
+            worst = worst.max((got[0][latency + i] - want[i] / 100.0).abs());
+        }
+        assert!(worst < 2e-4, "{mode:?}: {worst}");
+    }
+}
+
+#[test]
+fn an_impulse_arrives_after_the_latency_reported() {
+    let limits_ms = [(Mode::Best, 500.0), (Mode::Balanced, 130.0), (Mode::Live, 12.0), (Mode::Instant, 3.0)];
+    for (mode, limit_ms) in limits_ms {
+        let chain = chain(mode);
+        for rate_hz in [44_100, 48_000, 96_000] {
+            let mut stream = StreamDenoiser::new(&chain, rate_hz, 1, known(rate_hz));
+            let latency = stream.latency_samples();
+            let ms = latency as f64 * 1000.0 / f64::from(rate_hz);
+            assert!(ms <= limit_ms, "{mode:?} at {rate_hz}: {ms} ms");
+            // A model that takes nothing away: theta2 = 0 passes every active bin, and a loud click makes all active.
+            let zeroed = silenced(&chain);
+            let mut passing = StreamDenoiser::new(&zeroed, rate_hz, 1, known(rate_hz));
+            let at = rate_hz as usize / 2;
+            let mut click = vec![0.0; at + latency + 5000];
+            click[at] = 50.0;
+            let out = run(&mut passing, &[click.clone()], || 333);
+            let peak = (0..out[0].len()).max_by(|a, b| out[0][*a].abs().total_cmp(&out[0][*b].abs()));
+            assert_eq!(peak, Some(at + latency), "{mode:?} at {rate_hz}");
+            stream.set_output(Output::Bypass);
+            stream.settle();
+            let dry = run(&mut stream, &[click.clone()], || 100);
+            assert_eq!(dry[0][at + latency], 50.0);
+            assert_eq!(dry[0].iter().filter(|x| **x != 0.0).count(), 1);
+        }
+    }
+}
+
+/// The chain with models that predict no noise at all.
+fn silenced(chain: &Chain) -> Chain {
+    let zero = |s: &Arc<StepModel>| {
+        let m = &s.model;
+        let model = Drfm::new(
+            m.features().clone(),
+            m.theta1().clone(),
+            ndarray::Array2::zeros(m.theta2().dim()),
+        );
+        Arc::new(StepModel::new(s.config.clone(), model.unwrap()).unwrap())
+    };
+    ChainConfig {
+        first: zero(&chain.first),
+        long: chain.long.as_ref().map(zero),
+        refine: chain.refine.as_ref().map(zero),
+    }
+}
+
+#[test]
+fn amount_zero_is_the_input_and_removed_is_the_difference() {
+    for mode in [Mode::Balanced, Mode::Live] {
+        let chain = chain(mode);
+        let x = music(44_100, 0.7, 5);
+        let make = |amount: f32, output: Output| {
+            let mut s = StreamDenoiser::new(&chain, 44_100, 1, known(44_100));
+            s.set_amount_db(amount);
+            s.set_output(output);
+            s.settle();
+            let latency = s.latency_samples();
+            (run(&mut s, &[x.clone()], || 128).remove(0), latency)
+        };
+        let (null, latency) = make(0.0, Output::Denoised);
+        for i in latency..x.len() {
+            assert_eq!(null[i], x[i - latency]);
+        }
+        let (denoised, _) = make(12.0, Output::Denoised);
+        let (removed, _) = make(12.0, Output::Removed);
+        for i in latency..x.len() {
+            assert!((denoised[i] + removed[i] - x[i - latency]).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn broken_samples_become_silence_and_nothing_else() {
+    for mode in Mode::ALL {
+        let chain = chain(mode);
+        let mut x = music(48_000, 1.6, 6);
+        let clean = x.clone();
+        for (i, v) in x[20_000..20_100].iter_mut().enumerate() {
+            *v = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30][i % 4];
+        }
+        for noise in [known(48_000), NoiseSource::Adaptive] {
+            let mut stream = StreamDenoiser::new(&chain, 48_000, 1, noise.clone());
+            let latency = stream.latency_samples();
+            let out = run(&mut stream, &[x.clone()], || 256);
+            assert!(out[0].iter().all(|v| v.is_finite() && v.abs() < 10.0), "{mode:?}");
+            if matches!(noise, NoiseSource::Known(_)) {
+                let mut other = StreamDenoiser::new(&chain, 48_000, 1, noise);
+                let want = run(&mut other, &[clean.clone()], || 256);
+                // Long averages forget slowly; half a second after the gap hardly anything is left of it.
+                for i in 20_100 + latency + 24_000..clean.len() {
+                    assert!((out[0][i] - want[0][i]).abs() < 0.02, "{mode:?} at {i}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn reset_gives_a_new_stream_and_linked_twins_stay_twins() {
+    for mode in Mode::ALL {
+        let chain = chain(mode);
+        let x = music(48_000, 0.6, 7);
+        let mut stream = StreamDenoiser::new(&chain, 48_000, 2, NoiseSource::Adaptive);
+        let first = run(&mut stream, &[x.clone(), x.clone()], || 300);
+        assert_eq!(first[0], first[1], "{mode:?}: same sound left and right");
+        stream.reset();
+        let again = run(&mut stream, &[x.clone(), x.clone()], || 300);
+        assert!(first == again, "{mode:?}: reset");
+        let mut mono = StreamDenoiser::new(&chain, 48_000, 1, NoiseSource::Adaptive);
+        let alone = run(&mut mono, &[x], || 300);
+        for (a, b) in alone[0].iter().zip(&first[0]) {
+            assert!((a - b).abs() < 1e-4, "{mode:?}: dual mono is mono");
+        }
+    }
+}
+
+#[test]
+fn many_channels_and_odd_rates() {
+    let chain = chain(Mode::Live);
+    for (rate_hz, channels) in [(8_000, 1), (11_025, 3), (192_000, 2), (48_000, 8)] {
+        let input: Vec<Vec<f32>> = (0..channels).map(|c| music(rate_hz, 0.2, c as u64)).collect();
+        let mut stream = StreamDenoiser::new(&chain, rate_hz, channels, NoiseSource::Adaptive);
+        let out = run(&mut stream, &input, || 100);
+        assert!(out.iter().flatten().all(|v| v.is_finite()));
+    }
+}
