@@ -8,6 +8,7 @@ pub mod params;
 pub mod stats;
 mod symmetric;
 
+pub use adam::{AdamParams, AdamState};
 pub use batch::{Batch, MemorySet, TrainingSet};
 pub use closed_form::{ClosedFormParams, TimestepReport, TimestepWeights, TrainReport};
 pub use error::TrainError;

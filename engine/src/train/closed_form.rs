@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::error::TrainError;
 use super::params::{Observer, TrainEvent, require, tell};
 use super::stats::{Fold, Stats, Sums};
-use super::symmetric::{columns, outer_product, quadratic_form, solve_positive, trace};
+use super::symmetric::{column, columns, outer_product, quadratic_form, solve_positive, trace};
 use crate::model::{Drfm, ModelKind};
 
 /// How much each timestep counts in the loss.
@@ -224,23 +224,13 @@ impl<'a> Problem<'a> {
             .filter(|(level, _)| level.weight > 0.0)
             .collect();
         let mut matrix = vec![0.0; n * n];
-        let mut columns_of: Vec<_> = active
-            .iter()
-            .map(|(l, _)| columns(l.sums.gram(), n))
-            .collect();
-        let mut blocks: Vec<(usize, &mut [f64], Vec<&[f64]>)> = matrix
-            .chunks_exact_mut(n)
-            .enumerate()
-            .map(|(i, out)| {
-                let columns = columns_of.iter_mut().filter_map(|c| c.next());
-                (i, out, columns.map(|(_, column)| column).collect())
-            })
-            .collect();
-        blocks.par_iter_mut().for_each(|(i, out, columns)| {
-            for ((level, gates), column) in active.iter().zip(columns.iter()) {
-                let (gates, out) = (&gates[*i..], &mut out[*i..]);
+        matrix.par_chunks_mut(n).enumerate().for_each(|(i, out)| {
+            let out = &mut out[i..];
+            for (level, gates) in &active {
+                let gates = &gates[i..];
                 let factor = level.weight * gates[0];
-                for ((a, s), g) in out.iter_mut().zip(*column).zip(gates) {
+                let column = column(level.sums.gram(), n, i);
+                for ((a, s), g) in out.iter_mut().zip(column).zip(gates) {
                     *a += factor * g * s;
                 }
                 out[0] += factor * gates[0] * ridge * level.mean_diagonal;
@@ -615,7 +605,7 @@ mod tests {
         let mut rng = StableRng::new(seed, 0);
         let mut batch = Batch::new(D, D, schedule.timesteps());
         for _ in 0..rows {
-            let (frequency, phase) = (rng.uniform_in(0.3, 1.5), rng.uniform_in(0.0, 6.28));
+            let (frequency, phase) = (rng.uniform_in(0.3, 1.5), rng.uniform_in(0.0, 6.0));
             let x0: Vec<f32> = (0..D)
                 .map(|i| (1.4 * (frequency * i as f64 + phase).sin()) as f32)
                 .collect();
