@@ -9,8 +9,8 @@ pub mod stats;
 mod symmetric;
 
 pub use adam::{AdamParams, AdamState};
-pub use batch::{Batch, MemorySet, TrainingSet};
+pub use batch::{Batch, Fold, MemorySet, TrainingSet, read_fold};
 pub use closed_form::{ClosedFormParams, TimestepReport, TimestepWeights, TrainReport};
 pub use error::TrainError;
 pub use params::{Control, Observer, TrainEvent};
-pub use stats::{Fold, Stats, Sums};
+pub use stats::{Stats, Sums};

@@ -594,7 +594,7 @@ mod tests {
             for which in trained {
                 for i in 0..base[which].len() {
                     let h = 1e-5;
-                    let mut at = |d: f64| {
+                    let at = |d: f64| {
                         let mut p = base.clone();
                         p[which][i] += d;
                         slow_loss(&p, n, &work)

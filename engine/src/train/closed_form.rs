@@ -21,11 +21,17 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Fold;
 use super::error::TrainError;
 use super::params::{Observer, TrainEvent, require, tell};
-use super::stats::{Fold, Stats, Sums};
+use super::stats::{Stats, Sums};
 use super::symmetric::{column, columns, outer_product, quadratic_form, solve_positive, trace};
 use crate::model::{Drfm, ModelKind};
+
+/// Values (K x N x d_out) that may be held to choose the first gates: 1 GiB. Larger problems start from open gates.
+const MAX_START_VALUES: usize = 1 << 28;
+/// Power iterations for the first gates; a start need not be exact.
+const START_ITERATIONS: usize = 10;
 
 /// How much each timestep counts in the loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -337,13 +343,22 @@ impl<'a> Problem<'a> {
         ridge: f64,
         mut after_round: impl FnMut(usize, f64) -> Result<(), TrainError>,
     ) -> Result<Solution, TrainError> {
-        let gates = vec![vec![1.0; self.n]; self.levels.len()];
-        let theta2 = self.solve_theta2(&gates, ridge)?;
-        let mut solution = Solution { gates, theta2 };
+        let open = vec![vec![1.0; self.n]; self.levels.len()];
         if params.kind == ModelKind::Rf {
+            let theta2 = self.solve_theta2(&open, ridge)?;
+            let solution = Solution {
+                gates: open,
+                theta2,
+            };
             after_round(1, self.loss(&solution))?;
             return Ok(solution);
         }
+        let gates = match self.levels.len() * self.n * self.d_out {
+            ..=MAX_START_VALUES => self.rank_one_gates(ridge)?,
+            _ => open,
+        };
+        let theta2 = self.solve_theta2(&gates, ridge)?;
+        let mut solution = Solution { gates, theta2 };
         for round in 1..=params.rounds {
             let outer = outer_product(&solution.theta2, self.n);
             solution.gates = self.solve_gates(&solution.theta2, &outer, ridge)?;
@@ -352,6 +367,43 @@ impl<'a> Problem<'a> {
             after_round(round, self.loss(&solution))?;
         }
         Ok(solution)
+    }
+
+    /// Gates to start from: per feature, the best factors `g_k v` of the coefficients of K separate ridge models
+    /// (power iteration), each timestep weighted by how much the feature matters there.
+    ///
+    /// Measured (N = 768, K = 11): two alternations from here reach the loss of six from open gates, and more
+    /// alternations do not make up for the rest. Random gates are no better than open ones.
+    fn rank_one_gates(&self, ridge: f64) -> Result<Vec<Vec<f64>>, TrainError> {
+        let (n, d_out) = (self.n, self.d_out);
+        let coefficients: Vec<Vec<f32>> = self
+            .levels
+            .par_iter()
+            .map(|level| {
+                let (c, _) = self.separate(level, ridge)?;
+                Ok(c.iter().map(|c| *c as f32).collect())
+            })
+            .collect::<Result<_, TrainError>>()?;
+        let by_feature: Vec<Vec<f64>> = (0..n)
+            .into_par_iter()
+            .map(|i| {
+                let rows: Vec<(f64, Vec<f64>)> = self
+                    .levels
+                    .iter()
+                    .zip(&coefficients)
+                    .map(|(level, c)| {
+                        let diagonal = column(level.sums.gram(), n, i).first();
+                        let weight = level.weight * diagonal.copied().unwrap_or(0.0);
+                        let row = c.chunks_exact(n).map(|c| f64::from(c[i]));
+                        (weight, row.collect())
+                    })
+                    .collect();
+                rank_one(&rows, d_out)
+            })
+            .collect();
+        let levels = 0..self.levels.len();
+        let gates = levels.map(|k| by_feature.iter().map(|g| g[k]).collect());
+        Ok(gates.collect())
     }
 
     /// Gives the timesteps that took no part the gates between their neighbours', and scales every feature to
@@ -419,6 +471,43 @@ impl<'a> Problem<'a> {
         let constant: f64 = level.sums.target_sq().iter().sum();
         Ok((coefficients, constant - fitted))
     }
+}
+
+/// Factors g of the best weighted approximation `row_k ~ g_k v`, with the largest |g_k| 1; all 1 if the rows are zero.
+fn rank_one(rows: &[(f64, Vec<f64>)], d_out: usize) -> Vec<f64> {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let open = vec![1.0; rows.len()];
+    let size = |(weight, row): &&(f64, Vec<f64>)| weight * dot(row, row);
+    let Some((_, largest)) = rows.iter().max_by(|a, b| size(a).total_cmp(&size(b))) else {
+        return open;
+    };
+    let mut v = largest.clone();
+    let mut gates = open.clone();
+    for _ in 0..START_ITERATIONS {
+        let length = dot(&v, &v);
+        if !length.is_normal() {
+            return open;
+        }
+        for (g, (_, row)) in gates.iter_mut().zip(rows) {
+            *g = dot(row, &v) / length;
+        }
+        let mut next = vec![0.0; d_out];
+        for (g, (weight, row)) in gates.iter().zip(rows) {
+            next.iter_mut()
+                .zip(row)
+                .for_each(|(next, c)| *next += weight * g * c);
+        }
+        let scale = dot(&next, &next).sqrt();
+        if !scale.is_normal() {
+            break;
+        }
+        v = next.iter().map(|x| x / scale).collect();
+    }
+    let largest = gates.iter().map(|g| g.abs()).fold(0.0, f64::max);
+    if !largest.is_normal() {
+        return open;
+    }
+    gates.iter().map(|g| g / largest).collect()
 }
 
 /// The sums of both folds together.
@@ -651,8 +740,9 @@ mod tests {
             b.swap(i, pivot);
             for r in i + 1..n {
                 let f = a[r][i] / a[i][i];
-                for c in i..n {
-                    a[r][c] -= f * a[i][c];
+                let pivot = a[i].clone();
+                for (x, p) in a[r].iter_mut().zip(pivot).skip(i) {
+                    *x -= f * p;
                 }
                 b[r] -= f * b[i];
             }
@@ -874,6 +964,37 @@ mod tests {
             assert!(now <= last * (1.0 + 1e-9), "{now} {last}");
             last = now;
         }
+    }
+
+    #[test]
+    fn rank_one_finds_the_factors() {
+        let v = [0.5, -2.0, 1.0];
+        let g = [0.2, -0.8, 0.0, 0.4];
+        let rows: Vec<(f64, Vec<f64>)> = g
+            .iter()
+            .map(|g| (1.0, v.iter().map(|v| g * v).collect()))
+            .collect();
+        let found = rank_one(&rows, 3);
+        // Up to the sign, which theta2 takes over.
+        let sign = found[0].signum();
+        for (found, g) in found.iter().zip(g) {
+            assert!((found * sign - g / 0.8).abs() < 1e-12);
+        }
+        assert_eq!(rank_one(&[(1.0, vec![0.0; 2])], 2), [1.0]);
+    }
+
+    /// Prints the time of the solve at the size of an audio model.
+    #[test]
+    #[ignore = "a measurement"]
+    fn speed_of_a_solve() {
+        let stats = stats(768, 11, 40_000, 10_000);
+        let start = std::time::Instant::now();
+        let (_, report) = quiet(&stats, &ClosedFormParams::default());
+        println!(
+            "solve: {:.1} s, rounds {:?}",
+            start.elapsed().as_secs_f64(),
+            report.loss_per_round
+        );
     }
 
     #[test]
