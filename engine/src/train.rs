@@ -1,5 +1,6 @@
 //! Training: closed form and Adam.
 pub mod adam;
+mod alternating;
 pub mod batch;
 pub mod closed_form;
 mod codec;
