@@ -226,8 +226,10 @@ impl<'a> Problem<'a> {
     /// Gates to start from: per feature, the best factors `g_k v` of the coefficients of K separate ridge models
     /// (power iteration), each timestep weighted by how much the feature matters there.
     ///
-    /// Measured (N = 768, K = 11): two alternations from here reach the loss of six from open gates, and more
-    /// alternations do not make up for the rest. Random gates are no better than open ones.
+    /// Measured on one synthetic problem (tones in noise, 16 inputs, 2 outputs, K = 11): the training loss after two
+    /// alternations from here takes six (N = 768) to ten (N = 256) from open gates; after 24 it is still lower by
+    /// 0.07 % and 0.4 %. Random gates come out as open ones. The validation loss at the chosen ridge differed by less
+    /// than 0.4 % between the three, in no constant order: this start saves time, it does not make better models.
     fn rank_one_gates(&self, ridge: f64) -> Result<Vec<Vec<f64>>, TrainError> {
         let (n, d_out) = (self.n, self.d_out);
         let coefficients: Vec<Vec<f32>> = self
