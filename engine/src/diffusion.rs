@@ -4,4 +4,5 @@ pub mod sampler;
 pub mod schedule;
 
 pub use predictor::NoisePredictor;
+pub use sampler::{Sampler, SamplerError, StartVariance, denoise_into, generate_into};
 pub use schedule::{Schedule, ScheduleError, ScheduleRecipe};

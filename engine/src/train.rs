@@ -1,5 +1,6 @@
 //! Training: closed form and Adam.
 pub mod adam;
+mod alternating;
 pub mod batch;
 pub mod closed_form;
 mod codec;
@@ -8,8 +9,9 @@ pub mod params;
 pub mod stats;
 mod symmetric;
 
-pub use batch::{Batch, MemorySet, TrainingSet};
+pub use adam::{AdamParams, AdamState};
+pub use batch::{Batch, Fold, MemorySet, TrainingSet, read_fold};
 pub use closed_form::{ClosedFormParams, TimestepReport, TimestepWeights, TrainReport};
 pub use error::TrainError;
 pub use params::{Control, Observer, TrainEvent};
-pub use stats::{Fold, Stats, Sums};
+pub use stats::{Stats, Sums};

@@ -401,7 +401,11 @@ mod tests {
                 / n;
             assert!((m2 / 0.09 - 1.0).abs() < 0.02, "{m2}");
             assert!((m4 / (3.0 * 0.0081) - 1.0).abs() < 0.05, "{m4}");
-            assert!(f.bias().iter().all(|b| (0.0..6.2832).contains(b)));
+            assert!(
+                f.bias()
+                    .iter()
+                    .all(|b| (0.0..=std::f32::consts::TAU).contains(b))
+            );
         }
     }
 

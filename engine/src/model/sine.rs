@@ -25,8 +25,8 @@ pub fn sine(x: f32) -> f32 {
     let r2 = r * r;
     // Minimax polynomial of odd degree 9 on [-pi/2, pi/2].
     let p = 2.608_316e-6;
-    let p = p * r2 - 1.981_069_1e-4;
-    let p = p * r2 + 8.333_078_6e-3;
+    let p = p * r2 - 1.981_069e-4;
+    let p = p * r2 + 8.333_079e-3;
     let p = p * r2 - 1.666_666e-1;
     let s = r + r * (r2 * p);
     f32::from_bits(s.to_bits() ^ sign)

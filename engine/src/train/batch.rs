@@ -185,6 +185,45 @@ pub trait TrainingSet: Sync {
     fn read_part(&self, part: usize, out: &mut Batch) -> Result<(), TrainError>;
 }
 
+/// Reads all rows of one fold into memory, part after part: what Adam trains on.
+///
+/// # Errors
+/// What reading a part gives.
+pub fn read_fold(set: &dyn TrainingSet, fold: Fold) -> Result<Batch, TrainError> {
+    let mut all = Batch::for_set(set);
+    for part in (0..set.parts()).filter(|part| Fold::of_part(set, *part) == fold) {
+        set.read_part(part, &mut all)?;
+    }
+    Ok(all)
+}
+
+/// The two sides of the validation split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fold {
+    /// What the equations are solved for.
+    Train,
+    /// What the ridge is chosen with.
+    Validation,
+}
+
+impl Fold {
+    /// The side a part of a training set is on.
+    pub(crate) fn of_part(set: &dyn TrainingSet, part: usize) -> Self {
+        if set.is_validation(part) {
+            Self::Validation
+        } else {
+            Self::Train
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Train => 0,
+            Self::Validation => 1,
+        }
+    }
+}
+
 /// A training set held in memory; each batch is one part.
 #[derive(Clone, Debug)]
 pub struct MemorySet {
@@ -282,6 +321,8 @@ mod tests {
         set.read_part(1, &mut out).unwrap();
         assert_eq!(out, part);
         assert!(set.read_part(2, &mut out).is_err());
+        assert_eq!(read_fold(&set, Fold::Train).unwrap(), part);
+        assert_eq!(Fold::of_part(&set, 1), Fold::Validation);
         assert!(set.is_validation(1) && !set.is_validation(0) && !set.is_validation(9));
     }
 }

@@ -49,6 +49,9 @@ pub enum TrainError {
         "the equations of {0} cannot be solved: the training data is degenerate (all zero, or huge numbers)"
     )]
     Unsolvable(&'static str),
+    /// Gradient descent has left the finite numbers.
+    #[error("training diverged before step {0}: use a smaller learning rate")]
+    Diverged(u64),
     /// The training data could not be produced.
     #[error("training data: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),

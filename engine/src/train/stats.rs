@@ -12,7 +12,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::batch::{Batch, TrainingSet};
+use super::batch::{Batch, Fold, TrainingSet};
 use super::codec::{Reader, Writer};
 use super::error::TrainError;
 use super::params::{Observer, TrainEvent, tell};
@@ -34,24 +34,6 @@ const VERSION: u32 = 1;
 const MAX_HEADER: usize = 1 << 20;
 /// The largest number of weights a statistics file may ask to draw.
 const MAX_FILE_WEIGHTS: usize = 1 << 26;
-
-/// The two sides of the validation split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fold {
-    /// What the equations are solved for.
-    Train,
-    /// What the ridge is chosen with.
-    Validation,
-}
-
-impl Fold {
-    fn index(self) -> usize {
-        match self {
-            Self::Train => 0,
-            Self::Validation => 1,
-        }
-    }
-}
 
 /// The sums of one timestep of one fold; the matrices are empty as long as there are no rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -190,11 +172,7 @@ impl Stats {
                 .map(|part| {
                     let mut batch = Batch::for_set(set);
                     set.read_part(part, &mut batch)?;
-                    let fold = match set.is_validation(part) {
-                        true => Fold::Validation,
-                        false => Fold::Train,
-                    };
-                    Ok((batch, fold))
+                    Ok((batch, Fold::of_part(set, part)))
                 })
                 .collect::<Result<Vec<_>, TrainError>>()?;
             rows += parts.iter().map(|(b, _)| b.len() as u64).sum::<u64>();

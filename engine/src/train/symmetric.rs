@@ -24,6 +24,12 @@ pub(crate) fn columns(packed: &[f64], n: usize) -> impl Iterator<Item = (usize, 
     })
 }
 
+/// Column i from the diagonal down; empty if the triangle is.
+pub(crate) fn column(packed: &[f64], n: usize, i: usize) -> &[f64] {
+    let start = triangle(n) - triangle(n - i);
+    packed.get(start..start + n - i).unwrap_or_default()
+}
+
 /// As [`columns`], to be changed.
 pub(crate) fn columns_mut(
     packed: &mut [f64],
@@ -114,7 +120,7 @@ pub(crate) fn solve_positive(
             break;
         }
         lift *= 100.0;
-        if !(lift <= 1e3) {
+        if lift > 1e3 {
             return Err(TrainError::Unsolvable(what));
         }
         matrix.copy_from_slice(&original);
@@ -236,6 +242,9 @@ mod tests {
         let want: f64 = (0..n).map(|i| a[i * n + i]).sum();
         assert!((trace(&packed_a, n) / want - 1.0).abs() < 1e-12);
         assert_eq!(columns(&packed_a, n).count(), n);
+        for (i, c) in columns(&packed_a, n) {
+            assert_eq!(c, column(&packed_a, n, i));
+        }
         let mut copy = packed_a.clone();
         assert_eq!(
             columns_mut(&mut copy, n)
