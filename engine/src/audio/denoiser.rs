@@ -323,7 +323,7 @@ impl StreamDenoiser {
         for group in &mut self.groups {
             for c in 0..group.channels {
                 for node in group.stages.nodes_mut() {
-                    node.set_noise(c, &self.initial[group.first_channel + c]);
+                    node.start_with_noise(c, &self.initial[group.first_channel + c]);
                 }
             }
         }

@@ -110,11 +110,13 @@ fn streaming_equals_the_whole_signal_run() {
         let mut padded = x.clone();
         padded.resize(x.len() + latency, 0.0);
         let got = run(&mut stream, &[padded], || 480);
-        let mut worst = 0.0f32;
+        // Rounding differs between the two, and with it the choice of a bin now and then.
+        let (mut error, mut power) = (0.0, 0.0);
         for i in 0..x.len() {
-            worst = worst.max((got[0][latency + i] - want[i] / 100.0).abs());
+            error += f64::from(got[0][latency + i] - want[i] / 100.0).powi(2);
+            power += f64::from(want[i] / 100.0).powi(2);
         }
-        assert!(worst < 2e-4, "{mode:?}: {worst}");
+        assert!(error < 1e-5 * power, "{mode:?}: {}", error / power);
     }
 }
 
@@ -228,9 +230,11 @@ fn reset_gives_a_new_stream_and_linked_twins_stay_twins() {
         assert!(first == again, "{mode:?}: reset");
         let mut mono = StreamDenoiser::new(&chain, 48_000, 1, NoiseSource::Adaptive);
         let alone = run(&mut mono, &[x], || 300);
-        for (a, b) in alone[0].iter().zip(&first[0]) {
-            assert!((a - b).abs() < 1e-4, "{mode:?}: dual mono is mono");
-        }
+        // Sums of two channels round differently, and with it the choice of a bin now and then.
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let error: f64 = alone[0].iter().zip(&first[0]).map(|(a, b)| square(a - b)).sum();
+        let power: f64 = alone[0].iter().map(|a| square(*a)).sum();
+        assert!(error < 1e-5 * power, "{mode:?}: dual mono is mono");
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Node {
     /// The amplitude that each frame was whitened with, `[frame % depth][channel]`.
     used: Vec<Vec<Vec<f32>>>,
     frame: usize,
+    /// Frames analysed since the start, counted up to one more than the look-ahead.
+    age: usize,
     spectrum: Vec<Complex32>,
     position: usize,
     phase: Phase,
@@ -99,6 +101,7 @@ impl Node {
             inverse: vec![per_bin(1.0); channels],
             used: vec![vec![per_bin(1.0); channels]; step.lookahead() + 1],
             frame: step.lookahead() + 1,
+            age: 0,
             spectrum: vec![Complex32::default(); shape.bins()],
             position: 0,
             phase: Phase::Done,
@@ -129,6 +132,14 @@ impl Node {
         for (a, i) in amplitude.iter_mut().zip(&mut self.inverse[channel]) {
             *a = a.sqrt();
             *i = 1.0 / *a;
+        }
+    }
+
+    /// As [`Self::set_noise`], and takes the same for granted about the past; for the start of a stream. Never allocates.
+    pub fn start_with_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        self.set_noise(channel, noise);
+        for used in &mut self.used {
+            used[channel].copy_from_slice(&self.amplitude[channel]);
         }
     }
 
@@ -170,12 +181,14 @@ impl Node {
             r.fill(0.0);
         }
         self.position = 0;
+        self.age = 0;
         self.phase = Phase::Done;
     }
 
     /// Analyses and whitens the frames that end here.
     fn begin(&mut self) {
         self.frame += 1;
+        self.age = (self.age + 1).min(self.step.lookahead() + 1);
         let depth = self.used.len();
         self.step.next_frame();
         for c in 0..self.channels {
@@ -266,8 +279,13 @@ impl Node {
                 };
                 let depth = self.used.len();
                 let amplitude = &self.used[(self.frame - self.step.lookahead()) % depth][channel];
-                for ((s, x), a) in self.spectrum.iter_mut().zip(estimate).zip(amplitude) {
-                    *s = x * a;
+                if self.age > self.step.lookahead() {
+                    for ((s, x), a) in self.spectrum.iter_mut().zip(estimate).zip(amplitude) {
+                        *s = x * a;
+                    }
+                } else {
+                    // The output frame lies before the start of the sound.
+                    self.spectrum.fill(Complex32::default());
                 }
                 self.overlap[channel].push(
                     &self.transform,

@@ -149,7 +149,7 @@ const QUANTILE_HALF_WIDTH: usize = 48;
 const QUANTILE: f32 = 0.3;
 /// Minimum and quantile lie below the mean by this much on white noise (measured by the test below), and a noise
 /// estimate had better err high: `shared/RECIPE.md` 7.2.
-const TRACKER_BIAS: f32 = 2.75;
+const TRACKER_BIAS: f32 = 4.2;
 
 /// Blind noise tracking by minimum statistics (Martin, "Noise power spectral density estimation based on optimal
 /// smoothing and minimum statistics", IEEE TSAP 2001) with a low quantile over frequency after it, because a note
@@ -346,7 +346,8 @@ mod tests {
                 rest = &rest[n..];
             }
             let error_db = 10.0 * (tracker.estimate().variance() / 1e-4).log10();
-            assert!((0.0..1.5).contains(&error_db), "{rate_hz}: {error_db}");
+            println!("{rate_hz}: {error_db}");
+            assert!((0.0..2.0).contains(&error_db), "{rate_hz}: {error_db}");
         }
     }
 
