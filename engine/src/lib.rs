@@ -1,4 +1,24 @@
-//! The DRFM engine.
+//! The DRFM engine: a diffusion model of random features, and a denoiser for musical instruments made of it.
+//!
+//! The engine knows no host, no sound card, no terminal and no clock. Files, plugin and live programs are thin callers
+//! of one streaming core, [`audio::denoiser::StreamDenoiser`].
+//!
+//! | paper (arXiv 2310.04417v2) | item |
+//! |---|---|
+//! | Eq. 1, one forward step | [`diffusion::Schedule::step_into`] |
+//! | Eq. 2-4, x_k from x_0 | [`diffusion::Schedule::forward_into`] |
+//! | Eq. 20, p(x_k, k) | [`model::Drfm`]; on the audio thread [`audio::kernel::Kernel`] |
+//! | Algorithm 1, training with Adam | [`train::adam`] |
+//! | the same loss in closed form | [`train::closed_form`] on the sums of [`train::stats`] |
+//! | Algorithm 1, sampling to the letter | [`diffusion::sampler::Sampler::Paper`] |
+//! | Section 2.2, DDPM sampling | [`diffusion::sampler::Sampler::Ddpm`] |
+//! | RF and NN of Section 4 | [`model::baselines`] |
+//!
+//! How sound becomes x_k: [`audio::step`] picks a bin's timestep by its local SNR, turns and scales its patch, and takes
+//! the predicted noise away; [`audio::recipe`] holds every tuned number of it.
+//!
+//! Dependencies point one way: `diffusion` <- `model` <- `train`; `audio` uses all three.
+
 pub mod audio;
 pub mod classic;
 pub mod diffusion;

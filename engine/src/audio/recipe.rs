@@ -46,7 +46,7 @@ pub struct Plan {
 const SHORT: FrameDurations = FrameDurations::symmetric(4096, 8);
 const LONG: FrameDurations = FrameDurations::symmetric(8192, 8);
 const LIVE: FrameDurations = FrameDurations {
-    window_at_48k: 2048,
+    window_at_48k: 1024,
     synthesis_at_48k: 384,
     overlap: 3,
 };
