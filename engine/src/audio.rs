@@ -1,11 +1,14 @@
 //! Sound: files, spectra, noise, the streaming denoiser.
 pub mod augment;
 pub mod chain;
+pub mod clip_file;
 pub mod context;
 pub mod delay;
 pub mod denoiser;
 #[cfg(test)]
 mod denoiser_tests;
+pub mod embedded;
+pub mod file_denoise;
 pub mod file_error;
 #[cfg(test)]
 mod file_tests;
@@ -18,9 +21,12 @@ mod packets;
 pub mod reader;
 pub mod recipe;
 pub mod resample;
+pub mod spectrogram;
 pub mod step;
 pub mod stft;
+pub mod tracking;
 pub mod trainer;
+pub mod training_record;
 pub mod training_set;
 mod wav_source;
 pub mod waveform;

@@ -4,6 +4,7 @@ pub mod drfm;
 pub mod error;
 pub mod features;
 pub mod file;
+pub mod gates;
 pub mod sine;
 
 pub use baselines::{ModelKind, nn_features_matching, trainable_parameters};

@@ -1,2 +1,5 @@
 //! The `drfm` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    drfm_cli::run()
+}

@@ -16,6 +16,8 @@ const MAX_DATA_BYTES: u64 = u32::MAX as u64 - 4096;
 /// How to store samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WavFormat {
+    /// 8-bit whole numbers.
+    Int8,
     /// 16-bit whole numbers.
     Int16,
     /// 24-bit whole numbers.
@@ -27,6 +29,7 @@ pub enum WavFormat {
 impl WavFormat {
     fn bits(self) -> u16 {
         match self {
+            Self::Int8 => 8,
             Self::Int16 => 16,
             Self::Int24 => 24,
             Self::Float32 => 32,
@@ -96,7 +99,7 @@ impl AudioWriter {
             bits_per_sample: format.bits(),
             sample_format: match format {
                 WavFormat::Float32 => hound::SampleFormat::Float,
-                WavFormat::Int16 | WavFormat::Int24 => hound::SampleFormat::Int,
+                WavFormat::Int8 | WavFormat::Int16 | WavFormat::Int24 => hound::SampleFormat::Int,
             },
         };
         let wav = WavWriter::new(BufWriter::new(file), spec)
@@ -137,6 +140,10 @@ impl AudioWriter {
                 WavFormat::Float32 => {
                     let sample = self.finite(*sample);
                     self.wav.write_sample(sample)
+                }
+                WavFormat::Int8 => {
+                    let step = self.quantised(*sample, 128.0);
+                    self.wav.write_sample(step)
                 }
                 WavFormat::Int16 => {
                     let step = self.quantised(*sample, 32_768.0);

@@ -1,0 +1,9 @@
+//! The verbs, one a file.
+pub mod completions;
+pub mod denoise;
+pub mod eval;
+pub mod generate;
+pub mod inspect;
+pub mod merge;
+pub mod train;
+pub mod training;

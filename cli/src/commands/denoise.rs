@@ -1,0 +1,661 @@
+//! `drfm denoise`: recordings in, clean recordings out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use clap::ValueEnum;
+use drfm_engine::audio::denoiser::{Chain, FULL_AMOUNT_DB, Output};
+use drfm_engine::audio::file_denoise::{
+    FileDenoiseError, FileJob, FileNoise, FileReport, denoise_file, same_file,
+};
+use drfm_engine::audio::find::find_audio_files;
+use drfm_engine::audio::model::{DenoiserModel, Mode};
+use drfm_engine::audio::reader::read_all;
+use drfm_engine::audio::writer::WavFormat;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::{interrupt, models, picture, report};
+
+/// Most samples of a noise recording: an hour of stereo at 48 kHz.
+const MOST_NOISE_SAMPLES: u64 = 2 * 3600 * 48_000;
+/// What the names of files end in that are written beside their input.
+const BESIDE: &str = ".denoised.wav";
+
+/// Takes the noise out of recordings.
+///
+/// The result is as long as the input and lines up with it to the sample, so it can replace the input in a project.
+/// Reads WAV, FLAC, AIFF, OGG Vorbis and MP3; writes WAV.
+///
+/// Where the noise is known from matters most. If there is a moment where nobody plays, mark it with --noise-from: a
+/// second is plenty. Otherwise the noise is found by itself (--noise adaptive), which works for steady noise such as
+/// hiss and fans.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  drfm denoise take1.wav
+      writes take1.denoised.wav next to it
+  drfm denoise take1.wav -o clean.wav --model guitar --noise-from 0:0.8
+      the first 0.8 seconds are noise alone: learn the noise there
+  drfm denoise take1.wav --noise-from 1:02.5:1:03.5
+      the noise is heard alone from 1 min 2.5 s to 1 min 3.5 s
+  drfm denoise takes/ --recursive --out-dir clean/ --noise-file empty-room.wav
+      a whole folder, the noise learned from a recording of the empty room
+  drfm denoise take1.wav --amount-db 12
+      take the noise down by 12 dB and leave some of the room in
+  drfm denoise take1.wav --residual -o removed.wav
+      hear what is taken away: there should be no music in it
+  drfm denoise take1.wav --picture take1.png
+      see before, after and what was removed")]
+pub struct Arguments {
+    /// Recordings, or folders of recordings.
+    #[arg(required = true, value_name = "IN")]
+    inputs: Vec<PathBuf>,
+    /// File to write (for one input).
+    #[arg(short, long, value_name = "OUT.wav", conflicts_with = "out_dir")]
+    output: Option<PathBuf>,
+    /// Folder to write into, under the names of the inputs. It is created if its parent exists.
+    #[arg(long, value_name = "DIR")]
+    out_dir: Option<PathBuf>,
+    /// guitar, flute, general, or the path of a model file.
+    #[arg(long, default_value = "general", value_name = "MODEL")]
+    model: String,
+    /// best, balanced, live or instant: the live ones are for playing; for files, best sounds best. Without this
+    /// option, best or the next best that the model has.
+    #[arg(long, value_parser = models::parse_mode)]
+    mode: Option<Mode>,
+    /// Learn the noise from this stretch of the recording: seconds or m:ss.
+    #[arg(long, value_name = "START:END", value_parser = parse_stretch, conflicts_with_all = ["noise_file", "noise"])]
+    noise_from: Option<Stretch>,
+    /// Learn the noise from another recording of nothing but the noise.
+    #[arg(long, value_name = "FILE", conflicts_with = "noise")]
+    noise_file: Option<PathBuf>,
+    /// Find the noise by itself (this is the default).
+    #[arg(long, value_enum)]
+    noise: Option<NoiseChoice>,
+    /// How far to take the noise down, in dB: 0 changes nothing, 100 takes all of it.
+    #[arg(long, value_name = "DB", default_value_t = FULL_AMOUNT_DB, value_parser = parse_amount, allow_negative_numbers = true)]
+    amount_db: f32,
+    /// Write what is taken away instead of what is left.
+    #[arg(long)]
+    residual: bool,
+    /// Steps of the reverse diffusion: 2 is the quality the mode was made for, 1 is faster and slightly worse.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    steps: u8,
+    /// Bits per sample of the output: 16, 24 or 32f (floating point). Without this option, those of the input.
+    #[arg(long, value_enum)]
+    bits: Option<Bits>,
+    /// Draw spectrograms before, after and of what was removed (for one input).
+    #[arg(long, value_name = "OUT.png")]
+    picture: Option<PathBuf>,
+    /// Look into subfolders too.
+    #[arg(long)]
+    recursive: bool,
+    /// Leave out inputs whose output is there already.
+    #[arg(long)]
+    skip_existing: bool,
+    /// Files to work on at a time; 0: one per processor core. The result does not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print one JSON object per file instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NoiseChoice {
+    /// Track the noise while the music plays.
+    Adaptive,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bits {
+    #[value(name = "16")]
+    Int16,
+    #[value(name = "24")]
+    Int24,
+    #[value(name = "32f")]
+    Float32,
+}
+
+impl Bits {
+    const fn format(self) -> WavFormat {
+        match self {
+            Self::Int16 => WavFormat::Int16,
+            Self::Int24 => WavFormat::Int24,
+            Self::Float32 => WavFormat::Float32,
+        }
+    }
+}
+
+/// A stretch in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stretch {
+    start: f64,
+    end: f64,
+}
+
+/// Reads `START:END`, each in seconds or as m:ss: two, three or four numbers. With three, the first of m:ss is the one
+/// that makes the stretch run forwards.
+fn parse_stretch(text: &str) -> Result<Stretch, String> {
+    let wrong = || "give START:END in seconds, as 0.5:2, or in minutes, as 1:02.5:1:04".to_owned();
+    let numbers: Vec<f64> = text
+        .split(':')
+        .map(|t| {
+            t.trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|x| x.is_finite() && *x >= 0.0)
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
+    let stretch = |start: f64, end: f64| Stretch { start, end };
+    let found = match numbers[..] {
+        [start, end] => stretch(start, end),
+        [start, minutes, seconds] => stretch(start, 60.0 * minutes + seconds),
+        [m, s, minutes, seconds] => stretch(60.0 * m + s, 60.0 * minutes + seconds),
+        _ => return Err(wrong()),
+    };
+    if found.start >= found.end {
+        return Err(format!(
+            "the stretch ends ({} s) before it starts ({} s)",
+            found.end, found.start
+        ));
+    }
+    Ok(found)
+}
+
+fn parse_amount(text: &str) -> Result<f32, String> {
+    text.parse::<f32>()
+        .ok()
+        .filter(|x| (0.0..=1000.0).contains(x))
+        .ok_or_else(|| {
+            "give a number of decibels from 0 (change nothing) to 100 (all of the noise)".to_owned()
+        })
+}
+
+/// One file to do.
+struct Task {
+    job: FileJob,
+    /// The output was there already and is to be kept.
+    skip: bool,
+}
+
+/// Denoises.
+///
+/// # Errors
+/// When an option makes no sense, or a file cannot be read or written; the other files are done nevertheless.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let tasks = plan(arguments)?;
+    if arguments.picture.is_some() && tasks.len() != 1 {
+        return Err(Failure::Usage(format!(
+            "--picture draws one recording, but {} were given",
+            tasks.len()
+        )));
+    }
+    if let Some(picture) = &arguments.picture {
+        picture::check_target(picture)?;
+        if tasks
+            .iter()
+            .any(|t| same_file(&t.job.input, picture) || t.job.output == *picture)
+        {
+            return Err(Failure::Usage(
+                "--picture names the recording itself: choose another file".to_owned(),
+            ));
+        }
+    }
+    let model = models::load_denoiser(&arguments.model)?;
+    let (mode, chain) = choose_chain(arguments, &model)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.threads)
+        .build()
+        .map_err(|e| Failure::Failed(format!("cannot start {} threads: {e}", arguments.threads)))?;
+    let bars = MultiProgress::new();
+    let lines = Lines::new(arguments.json, bars.clone());
+    let failed = pool.install(|| {
+        tasks
+            .par_iter()
+            .enumerate()
+            .map(|(i, task)| {
+                let started = Instant::now();
+                let result = if task.skip {
+                    Ok(None)
+                } else {
+                    denoise(&chain, task, &bars).map(Some)
+                };
+                let wall = started.elapsed().as_secs_f64();
+                let stopped = matches!(result, Err(FileDenoiseError::Stopped));
+                let bad = result.is_err();
+                lines.add(i, Line::new(arguments, mode, task, result, wall));
+                (bad, stopped)
+            })
+            .reduce(|| (false, false), |a, b| (a.0 | b.0, a.1 | b.1))
+    });
+    if failed.1 {
+        return Err(Failure::Interrupted);
+    }
+    if failed.0 {
+        return Err(Failure::Told);
+    }
+    if let (Some(path), Some(task)) = (&arguments.picture, tasks.first()) {
+        picture::draw(&task.job.input, &task.job.output, arguments.residual, path)?;
+    }
+    interrupt::check()
+}
+
+fn choose_chain(arguments: &Arguments, model: &DenoiserModel) -> Result<(Mode, Chain), Failure> {
+    let wanted = arguments.mode.unwrap_or(Mode::Best);
+    let mode = match (arguments.mode, model.modes().min()) {
+        (None, Some(best)) if best != wanted => {
+            report::warn(&format!(
+                "model {} has no mode {}: using {}",
+                arguments.model,
+                wanted.name(),
+                best.name()
+            ));
+            best
+        }
+        _ => wanted,
+    };
+    let mut chain = model.chain(mode).map_err(Failure::of)?.clone();
+    if arguments.steps == 1 {
+        chain.long = None;
+        chain.refine = None;
+    } else if chain.refine.is_none() && mode != Mode::Instant {
+        report::warn(&format!(
+            "model {} has only the first step of mode {}: train its second stage for the full quality",
+            arguments.model,
+            mode.name()
+        ));
+    }
+    Ok((mode, chain))
+}
+
+/// Which files are read, and where each result goes.
+fn plan(arguments: &Arguments) -> Result<Vec<Task>, Failure> {
+    let mut pairs: Vec<(PathBuf, PathBuf)> = Vec::new();
+    if let Some(folder) = &arguments.out_dir {
+        make_folder(folder)?;
+    }
+    for given in &arguments.inputs {
+        let is_folder = given.is_dir();
+        if is_folder && arguments.output.is_some() {
+            return Err(Failure::Usage(format!(
+                "{} is a folder, and -o names one file: use --out-dir",
+                given.display()
+            )));
+        }
+        for input in find_audio_files(std::slice::from_ref(given), arguments.recursive)
+            .map_err(Failure::of)?
+        {
+            // Results of an earlier run on the same folder are no recordings.
+            if is_folder && arguments.out_dir.is_none() && input.to_string_lossy().ends_with(BESIDE)
+            {
+                continue;
+            }
+            let output = match (&arguments.output, &arguments.out_dir) {
+                (Some(output), _) => output.clone(),
+                (None, Some(folder)) => {
+                    let inside = if is_folder {
+                        input.strip_prefix(given).ok()
+                    } else {
+                        None
+                    };
+                    let name = inside
+                        .or_else(|| input.file_name().map(Path::new))
+                        .unwrap_or(&input);
+                    folder.join(name).with_extension("wav")
+                }
+                (None, None) => beside(&input),
+            };
+            if !pairs.iter().any(|(i, _)| *i == input) {
+                pairs.push((input, output));
+            }
+        }
+    }
+    if arguments.output.is_some() && pairs.len() != 1 {
+        return Err(Failure::Usage(format!(
+            "-o names one file, but {} recordings were given: use --out-dir",
+            pairs.len()
+        )));
+    }
+    let mut taken: BTreeMap<&Path, &Path> = BTreeMap::new();
+    for (input, output) in &pairs {
+        if let Some(other) = taken.insert(output, input) {
+            return Err(Failure::Usage(format!(
+                "{} and {} would both be written to {}: denoise them apart",
+                other.display(),
+                input.display(),
+                output.display()
+            )));
+        }
+        if let Some((source, _)) = pairs.iter().find(|(source, _)| same_file(source, output)) {
+            return Err(Failure::Failed(format!(
+                "{} would be written over {}, which is one of the inputs: choose another output",
+                output.display(),
+                source.display()
+            )));
+        }
+    }
+    let noise = choose_noise(arguments)?;
+    let mut tasks = Vec::new();
+    for (input, output) in pairs {
+        if let (Some(folder), Some(parent)) = (&arguments.out_dir, output.parent())
+            && parent != folder
+        {
+            std::fs::create_dir_all(parent).map_err(|e| {
+                Failure::Failed(format!(
+                    "cannot create the folder {}: {e}",
+                    parent.display()
+                ))
+            })?;
+        }
+        tasks.push(Task {
+            skip: arguments.skip_existing && output.exists(),
+            job: FileJob {
+                input,
+                output,
+                format: arguments.bits.map(Bits::format),
+                noise: noise.clone(),
+                amount_db: arguments.amount_db,
+                heard: if arguments.residual {
+                    Output::Removed
+                } else {
+                    Output::Denoised
+                },
+            },
+        });
+    }
+    if tasks.is_empty() {
+        return Err(Failure::Failed(
+            "there is nothing to denoise: all files found are results already".to_owned(),
+        ));
+    }
+    Ok(tasks)
+}
+
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir(folder).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Failure::Failed(format!(
+            "there is no folder {}: create it first",
+            folder.parent().unwrap_or(folder).display()
+        )),
+        std::io::ErrorKind::AlreadyExists => Failure::Failed(format!(
+            "{} is a file: give a folder to write into",
+            folder.display()
+        )),
+        _ => Failure::Failed(format!(
+            "cannot create the folder {}: {e}",
+            folder.display()
+        )),
+    })
+}
+
+fn beside(input: &Path) -> PathBuf {
+    let mut name = input.file_stem().unwrap_or_default().to_os_string();
+    name.push(BESIDE);
+    input.with_file_name(name)
+}
+
+fn choose_noise(arguments: &Arguments) -> Result<FileNoise, Failure> {
+    if let Some(Stretch { start, end }) = arguments.noise_from {
+        return Ok(FileNoise::Stretch { start, end });
+    }
+    let Some(path) = &arguments.noise_file else {
+        return Ok(FileNoise::Adaptive);
+    };
+    let clip = read_all(path, MOST_NOISE_SAMPLES).map_err(Failure::of)?;
+    if clip
+        .channels
+        .iter()
+        .flatten()
+        .all(|x| *x == 0.0 || !x.is_finite())
+    {
+        return Err(Failure::Failed(format!(
+            "{} is silent: give a recording of the noise alone",
+            path.display()
+        )));
+    }
+    if clip.truncated || clip.damaged {
+        report::warn(&format!(
+            "{} is cut short or damaged: using what can be read",
+            path.display()
+        ));
+    }
+    Ok(FileNoise::Recording(Arc::new(clip)))
+}
+
+fn denoise(
+    chain: &Chain,
+    task: &Task,
+    bars: &MultiProgress,
+) -> Result<FileReport, FileDenoiseError> {
+    let bar = bars.add(ProgressBar::no_length());
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent} % {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(name_of(&task.job.input));
+    let result = denoise_file(chain, &task.job, &mut |progress| {
+        if let Some(total) = progress.total {
+            bar.set_length(total);
+        }
+        bar.set_position(progress.done);
+        interrupt::control()
+    });
+    bar.finish_and_clear();
+    bars.remove(&bar);
+    result
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// What is told about one file.
+struct Line {
+    warnings: Vec<String>,
+    error: Option<String>,
+    row: Option<[String; 7]>,
+    json: Value,
+}
+
+impl Line {
+    fn new(
+        arguments: &Arguments,
+        mode: Mode,
+        task: &Task,
+        result: Result<Option<FileReport>, FileDenoiseError>,
+        wall: f64,
+    ) -> Self {
+        let (input, output) = (
+            task.job.input.display().to_string(),
+            task.job.output.display().to_string(),
+        );
+        match result {
+            Err(e) => Self {
+                warnings: Vec::new(),
+                error: Some(e.to_string()),
+                row: None,
+                json: json!({"input": input, "output": Value::Null, "error": e.to_string()}),
+            },
+            Ok(None) => Self {
+                warnings: Vec::new(),
+                error: None,
+                row: Some([
+                    name_of(&task.job.input),
+                    "skipped".into(),
+                    "".into(),
+                    "".into(),
+                    "".into(),
+                    "".into(),
+                    output.clone(),
+                ]),
+                json: json!({"input": input, "output": output, "skipped": true}),
+            },
+            Ok(Some(r)) => Self {
+                warnings: warnings(&input, &output, &r),
+                error: None,
+                row: Some([
+                    name_of(&task.job.input),
+                    report::duration(r.seconds()),
+                    r.spec.channels.to_string(),
+                    format!("{:.0} ms", r.latency_ms()),
+                    format!("{:.3}", wall / r.seconds()),
+                    format!("{:.1} dBFS", r.noise_dbfs()),
+                    output.clone(),
+                ]),
+                json: json!({
+                    "input": input,
+                    "output": output,
+                    "model": arguments.model,
+                    "mode": mode.name(),
+                    "seconds": r.seconds(),
+                    "rate_hz": r.spec.rate_hz,
+                    "channels": r.spec.channels,
+                    "latency_ms": r.latency_ms(),
+                    "real_time_factor": wall / r.seconds(),
+                    "noise_dbfs": r.noise_dbfs(),
+                    "clipped_samples": r.clipped,
+                    "broken_samples": r.broken,
+                    "truncated": r.truncated,
+                    "damaged": r.damaged,
+                }),
+            },
+        }
+    }
+}
+
+fn warnings(input: &str, output: &str, r: &FileReport) -> Vec<String> {
+    let mut all = Vec::new();
+    if r.truncated {
+        all.push(format!(
+            "{input} ends before its header says: only what is there was denoised"
+        ));
+    }
+    if r.damaged {
+        all.push(format!("{input} is damaged in places: they became silence"));
+    }
+    if r.broken > 0 {
+        all.push(format!(
+            "{input} holds {} samples that are no numbers or absurdly loud: they became silence",
+            r.broken
+        ));
+    }
+    if r.clipped > 0 {
+        all.push(format!(
+            "{} samples of {output} are beyond full scale and were clipped: use --bits 32f",
+            r.clipped
+        ));
+    }
+    all
+}
+
+/// Prints what is told about files in the order they were given, whatever the order they are done in.
+struct Lines {
+    json: bool,
+    bars: MultiProgress,
+    waiting: Mutex<(usize, BTreeMap<usize, Line>)>,
+}
+
+/// Widths of the columns after the name.
+const WIDTHS: [usize; 5] = [9, 8, 8, 16, 11];
+
+impl Lines {
+    fn new(json: bool, bars: MultiProgress) -> Self {
+        Self {
+            json,
+            bars,
+            waiting: Mutex::new((0, BTreeMap::new())),
+        }
+    }
+
+    fn add(&self, number: usize, line: Line) {
+        let mut waiting = self
+            .waiting
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (next, lines) = &mut *waiting;
+        lines.insert(number, line);
+        while let Some(line) = lines.remove(next) {
+            self.bars.suspend(|| self.tell(*next, &line));
+            *next += 1;
+        }
+    }
+
+    fn tell(&self, number: usize, line: &Line) {
+        for warning in &line.warnings {
+            report::warn(warning);
+        }
+        if let Some(error) = &line.error {
+            eprintln!("error: {error}");
+        }
+        // A closed pipe must not stop the work.
+        let _ = if self.json {
+            report::print_json(&line.json)
+        } else {
+            let heading = [
+                "file",
+                "duration",
+                "channels",
+                "latency",
+                "real-time factor",
+                "noise",
+                "written to",
+            ];
+            let text = |cells: &[String]| {
+                let mut text = String::new();
+                for (i, cell) in cells.iter().enumerate() {
+                    match i.checked_sub(1).and_then(|i| WIDTHS.get(i)) {
+                        Some(width) => text.push_str(&format!("  {cell:>width$}")),
+                        None if i == 0 => text.push_str(&format!("{cell:<24}")),
+                        None => text.push_str(&format!("  {cell}")),
+                    }
+                }
+                text.push('\n');
+                text
+            };
+            let mut out = String::new();
+            if number == 0 {
+                out.push_str(&text(&heading.map(str::to_owned)));
+            }
+            if let Some(row) = &line.row {
+                out.push_str(&text(row));
+            }
+            report::print(&out)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_read_in_seconds_and_minutes() {
+        let read = |t| parse_stretch(t).map(|s| (s.start, s.end));
+        assert_eq!(read("0:0.5"), Ok((0.0, 0.5)));
+        assert_eq!(read("1.5:1:02"), Ok((1.5, 62.0)));
+        assert_eq!(read("1:02.5:1:04"), Ok((62.5, 64.0)));
+        for wrong in [
+            "",
+            "1",
+            "a:b",
+            "2:1",
+            "1:1",
+            "-1:2",
+            "1:2:3:4:5",
+            "nan:1",
+            "0:inf",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

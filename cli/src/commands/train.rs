@@ -1,0 +1,260 @@
+//! `drfm train`: clean recordings in, a model out.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::ValueEnum;
+use drfm_engine::audio::clip_file::{read_clip, seconds_of};
+use drfm_engine::audio::find::find_audio_files;
+use drfm_engine::audio::model::Mode;
+use drfm_engine::audio::trainer::{
+    SpectralTraining, Stage, StageStats, gather_stage, solve_stage, train, usable_clips,
+};
+use drfm_engine::audio::training_record::options_of;
+use drfm_engine::audio::training_set::Clip;
+use drfm_engine::model::ModelKind;
+use drfm_engine::model::file::ModelFile;
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::training::{Bar, check_target, peak_memory_bytes, steps_table};
+use crate::failure::Failure;
+use crate::{interrupt, models, report};
+
+/// Makes a model from clean recordings.
+///
+/// Give a folder of recordings of one instrument, as clean as you have them: a few minutes are enough to beat the
+/// built-in models on that instrument, more is better. Noise is mixed in during training; nothing has to be labelled.
+/// Same recordings, options and seed: same model, to the bit.
+///
+/// Training on several machines or folders: training only adds up sums, so they can be gathered apart and put together
+/// by `drfm merge`, with the same result as training on everything at once. There are two stages, because the second
+/// step of the denoiser learns from the output of the first. The example below shows the four commands.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  drfm train my-guitar/ --recursive -o my-guitar.drfm
+      then: drfm denoise take.wav --model my-guitar.drfm
+  drfm train my-guitar/ -o live.drfm --modes live,instant --features 128
+      a small model for playing live only
+Two machines (or folders) A and B:
+  A and B:  drfm train my-part/ --stats-out a1.stats            stage one
+  then:     drfm merge a1.stats b1.stats -o one.drfm            usable already
+  A and B:  drfm train my-part/ --base one.drfm --stats-out a2.stats
+  then:     drfm merge --base one.drfm a2.stats b2.stats -o both.drfm")]
+pub struct Arguments {
+    /// Clean recordings, or folders of them (WAV, FLAC, AIFF, OGG Vorbis, MP3; any rate and channel count).
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Model file to write.
+    #[arg(short, long, value_name = "MODEL.drfm", required_unless_present = "stats_out")]
+    output: Option<PathBuf>,
+    /// What the model sees: windows of the spectrum (best quality) or of samples (as in the paper).
+    #[arg(long, value_enum, default_value_t = DomainChoice::Spectral)]
+    domain: DomainChoice,
+    /// drfm, or one of the paper's baselines: rf (no gates) or nn (everything trained).
+    #[arg(long, value_enum, default_value_t = KindChoice::Drfm)]
+    kind: KindChoice,
+    /// closed-form (seconds to minutes, no settings) or adam (as in the paper).
+    #[arg(long, value_enum, default_value_t = TrainerChoice::ClosedForm)]
+    trainer: TrainerChoice,
+    /// Random features of every step, instead of the recipe's own numbers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    features: Option<u32>,
+    /// Timesteps of every step, instead of the recipe's own numbers.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    timesteps: Option<u32>,
+    /// Seed of everything random.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Modes to train for.
+    #[arg(long, value_delimiter = ',', value_parser = models::parse_mode, value_name = "MODE,...")]
+    modes: Vec<Mode>,
+    /// Excerpts drawn for each five seconds of a recording.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    excerpts: u32,
+    /// Gather the sums of one stage into FILE, for `drfm merge`: of stage one, or with --base of stage two. With -o
+    /// also write the model that they alone make.
+    #[arg(long, value_name = "FILE")]
+    stats_out: Option<PathBuf>,
+    /// Train the second stage only, after this model of the first; the other options are taken from it.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["features", "timesteps", "seed", "modes", "excerpts", "kind"])]
+    base: Option<String>,
+    /// Look into subfolders too.
+    #[arg(long)]
+    recursive: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DomainChoice {
+    Spectral,
+    Waveform,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KindChoice {
+    Drfm,
+    Rf,
+    Nn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TrainerChoice {
+    ClosedForm,
+    Adam,
+}
+
+/// Trains.
+///
+/// # Errors
+/// When recordings cannot be read or nothing can be learned from them.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let started = Instant::now();
+    let kind = match (arguments.domain, arguments.trainer, arguments.kind) {
+        (DomainChoice::Spectral, TrainerChoice::ClosedForm, KindChoice::Drfm) => ModelKind::Drfm,
+        (DomainChoice::Spectral, TrainerChoice::ClosedForm, KindChoice::Rf) => ModelKind::Rf,
+        (_, _, KindChoice::Nn) => return Err(not_built("--kind nn")),
+        (_, TrainerChoice::Adam, _) => return Err(not_built("--trainer adam")),
+        (DomainChoice::Waveform, ..) => return Err(not_built("--domain waveform")),
+    };
+    for path in arguments.output.iter().chain(&arguments.stats_out) {
+        check_target(path)?;
+    }
+    let base = arguments.base.as_deref().map(models::load_file).transpose()?;
+    let options = match &base {
+        Some(base) => options_of(base)?,
+        None => options(arguments, kind),
+    };
+    let clips = read_clips(arguments)?;
+    let count = clips.len();
+    let clips = usable_clips(clips)?;
+    if clips.len() < count {
+        report::warn(&format!("{} silent recordings are left out", count - clips.len()));
+    }
+    let mut bar = Bar::new(arguments.json);
+    let (stats, model) = train_on(arguments, &options, base.as_ref(), &clips, &mut bar)?;
+    drop(bar);
+    interrupt::check()?;
+    if let (Some(path), Some(stats)) = (&arguments.stats_out, &stats) {
+        write_stats(path, stats)?;
+    }
+    if let (Some(path), Some(model)) = (&arguments.output, &model) {
+        model.save(path).map_err(Failure::of)?;
+    }
+    tell(arguments, &clips, model.as_ref(), started.elapsed().as_secs_f64())
+}
+
+fn not_built(what: &str) -> Failure {
+    Failure::Failed(format!(
+        "{what} is not built yet in this version: train with --domain spectral --trainer closed-form and --kind drfm or rf"
+    ))
+}
+
+fn options(arguments: &Arguments, kind: ModelKind) -> SpectralTraining {
+    let mut modes = arguments.modes.clone();
+    modes.sort_unstable();
+    modes.dedup();
+    if modes.is_empty() {
+        modes = Mode::ALL.to_vec();
+    }
+    SpectralTraining {
+        kind,
+        features: arguments.features.map(|n| n as usize),
+        timesteps: arguments.timesteps.map(|k| k as usize),
+        seed: arguments.seed,
+        modes,
+        excerpts: arguments.excerpts as usize,
+        ..SpectralTraining::default()
+    }
+}
+
+fn train_on(
+    arguments: &Arguments,
+    options: &SpectralTraining,
+    base: Option<&ModelFile>,
+    clips: &[Clip],
+    bar: &mut Bar,
+) -> Result<(Option<StageStats>, Option<ModelFile>), Failure> {
+    if base.is_none() && arguments.stats_out.is_none() {
+        let model = train(options, clips, &mut |p| bar.tell(p))?;
+        return Ok((None, Some(model)));
+    }
+    let stage = if base.is_some() { Stage::Second } else { Stage::First };
+    let stats = gather_stage(stage, options, base, clips, &mut |p| bar.tell(p))?;
+    let model = match &arguments.output {
+        Some(_) => Some(solve_stage(&stats, base, &mut |p| bar.tell(p))?),
+        None => None,
+    };
+    Ok((Some(stats), model))
+}
+
+/// The recordings, in the order of their paths. What cannot be read is an error if it was named, else left out.
+fn read_clips(arguments: &Arguments) -> Result<Vec<Clip>, Failure> {
+    let files = find_audio_files(&arguments.paths, arguments.recursive).map_err(Failure::of)?;
+    let read: Vec<_> = files
+        .par_iter()
+        .map(|path| {
+            interrupt::check()?;
+            Ok((path, read_clip(path)))
+        })
+        .collect::<Result<_, Failure>>()?;
+    let mut clips = Vec::new();
+    for (path, result) in read {
+        match result {
+            Ok(clip) => {
+                if clip.incomplete {
+                    report::warn(&format!("{} is cut short or damaged: using what can be read", path.display()));
+                }
+                clips.push(clip.clip);
+            }
+            Err(e) if arguments.paths.contains(path) => return Err(Failure::of(e)),
+            Err(e) => report::warn(&format!("left out: {e}")),
+        }
+    }
+    Ok(clips)
+}
+
+/// Writes statistics, whole or not at all.
+///
+/// # Errors
+/// When the disk or folder does not allow it.
+pub fn write_stats(path: &Path, stats: &StageStats) -> Result<(), Failure> {
+    report::replace_file(path, |file: &File| {
+        let mut out = BufWriter::new(file);
+        stats.write_to(&mut out).map_err(std::io::Error::other)?;
+        out.flush()
+    })
+}
+
+fn tell(arguments: &Arguments, clips: &[Clip], model: Option<&ModelFile>, wall: f64) -> Result<(), Failure> {
+    let sound = seconds_of(clips);
+    if arguments.json {
+        return report::print_json(&json!({
+            "model": arguments.output,
+            "statistics": arguments.stats_out,
+            "recordings": clips.len(),
+            "seconds_of_sound": sound,
+            "wall_seconds": wall,
+            "peak_memory_bytes": peak_memory_bytes(),
+            "training": model.map(|m| &m.training),
+        }));
+    }
+    let mut text = String::new();
+    if let Some(model) = model {
+        text.push_str(&steps_table(&model.training).to_string());
+    }
+    let memory = peak_memory_bytes().map_or(String::new(), |b| format!(", {} MB of memory at most", b / 1_000_000));
+    text.push_str(&format!(
+        "{} recordings, {} of sound, in {wall:.1} s{memory}\n",
+        clips.len(),
+        report::duration(sound)
+    ));
+    for path in arguments.output.iter().chain(&arguments.stats_out) {
+        text.push_str(&format!("written to {}\n", path.display()));
+    }
+    report::print(&text)
+}

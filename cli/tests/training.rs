@@ -1,0 +1,112 @@
+//! `drfm train`, `merge`, `inspect` and `eval`.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{fails, model, with_model, works, write_recordings};
+use drfm_engine::model::file::ModelFile;
+
+fn close(a: &Path, b: &Path) {
+    let (a, b) = (ModelFile::load(a).unwrap(), ModelFile::load(b).unwrap());
+    assert_eq!(a.recipe, b.recipe);
+    assert!(a.parts.keys().eq(b.parts.keys()));
+    for (name, part) in &a.parts {
+        let other = &b.parts[name].model;
+        let pairs = part.model.theta2().iter().zip(other.theta2().iter());
+        let (mut difference, mut size) = (0.0f64, 0.0f64);
+        for (x, y) in pairs {
+            difference += f64::from(x - y).powi(2);
+            size += f64::from(*x).powi(2);
+        }
+        assert!(difference.sqrt() < 1e-3 * size.sqrt(), "{name}: {difference} of {size}");
+    }
+    for stage in ["first_stage", "second_stage"] {
+        for (name, report) in a.training[stage]["steps"].as_object().unwrap() {
+            let (x, y) = (report["loss"].as_f64().unwrap(), b.training[stage]["steps"][name]["loss"].as_f64().unwrap());
+            assert!((x / y - 1.0).abs() < 1e-3, "{stage} {name}: {x} {y}");
+        }
+    }
+}
+
+#[test]
+fn two_halves_merged_are_the_whole_and_training_repeats_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["all", "a", "b"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    write_recordings(&at("all"));
+    for i in 0..6 {
+        let half = if i < 3 { "a" } else { "b" };
+        fs::copy(at(&format!("all/r{i}.wav")), at(&format!("{half}/r{i}.wav"))).unwrap();
+    }
+    let options = "--modes live --features 16";
+    works(folder.path(), &format!("train all -o all.drfm {options}"));
+    works(folder.path(), &format!("train all -o again.drfm {options}"));
+    assert_eq!(fs::read(at("all.drfm")).unwrap(), fs::read(at("again.drfm")).unwrap());
+    for half in ["a", "b"] {
+        works(folder.path(), &format!("train {half} --stats-out {half}1.stats {options}"));
+    }
+    works(folder.path(), "merge a1.stats b1.stats -o one.drfm");
+    for half in ["a", "b"] {
+        works(folder.path(), &format!("train {half} --base one.drfm --stats-out {half}2.stats"));
+    }
+    works(folder.path(), "merge --base one.drfm a2.stats b2.stats -o both.drfm");
+    close(&at("all.drfm"), &at("both.drfm"));
+
+    fails(folder.path(), "merge a1.stats a1.stats -o x.drfm", 2, "same statistics");
+    fails(folder.path(), "merge a1.stats b2.stats -o x.drfm", 1, "first");
+    fails(folder.path(), "merge a2.stats -o x.drfm", 2, "--base");
+    fails(folder.path(), "merge a1.stats --base one.drfm -o x.drfm", 2, "leave out --base");
+    works(folder.path(), "train a --stats-out c1.stats --modes live --features 8");
+    fails(folder.path(), "merge a1.stats c1.stats -o x.drfm", 1, "options differ");
+}
+
+#[test]
+fn inspect_tells_and_draws() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = works(folder.path(), &format!("inspect {} --picture p.png", model().display()));
+    for part in ["spectral model", "live", "refine_live", "separate loss", "like previous"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(image::open(folder.path().join("p.png")).is_ok());
+    let json: serde_json::Value =
+        serde_json::from_str(&works(folder.path(), &format!("inspect --json {}", model().display()))).unwrap();
+    assert_eq!(json["modes"][0]["mode"], "live");
+    assert_eq!(json["parts"]["live"]["features"], 24);
+}
+
+#[test]
+fn eval_repeats_itself_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    write_recordings(folder.path());
+    let run = |options: &str| {
+        let text = works(
+            folder.path(),
+            &format!("eval --clean r0.wav r1.wav --noise white r2.wav --snr 5,-5 --seconds 1 {options} {}", with_model()),
+        );
+        text
+    };
+    let read = |options: &str| {
+        let json: serde_json::Value = serde_json::from_str(&run(&format!("--json {options}"))).unwrap();
+        json["result"]["cells"].clone()
+    };
+    let one = read("--threads 1");
+    assert_eq!(one.as_array().unwrap().len(), 4);
+    assert_eq!(one, read("--threads 2"));
+    assert_ne!(one, read("--knows-noise no"));
+    let text = run("");
+    for part in ["SNR in dB, noise: white", "noise: r2", "m live", "oracle", "best classical", "real-time factor"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn completions_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(works(folder.path(), "completions bash").contains("drfm"));
+    fails(folder.path(), "completions cmd", 2, "possible values");
+}

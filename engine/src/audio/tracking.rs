@@ -1,0 +1,67 @@
+//! Blind noise tracking of whole recordings: trackers that have heard the beginning before it is denoised.
+
+use super::noise::{NoiseSpectrum, NoiseTracker};
+
+/// Trackers hear this much of a recording before they start, in seconds.
+pub const PRIMING_SECONDS: f64 = 30.0;
+
+/// One tracker a channel.
+pub struct Tracking {
+    trackers: Vec<NoiseTracker>,
+}
+
+impl Tracking {
+    /// Trackers that have heard nothing.
+    #[must_use]
+    pub fn new(rate_hz: u32, channels: usize) -> Self {
+        Self {
+            trackers: (0..channels).map(|_| NoiseTracker::new(rate_hz, 1)).collect(),
+        }
+    }
+
+    /// Trackers that have heard the beginning of a mono signal.
+    #[must_use]
+    pub fn of_signal(rate_hz: u32, samples: &[f32]) -> Self {
+        let mut tracking = Self::new(rate_hz, 1);
+        let heard = samples.len().min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);
+        tracking.hear(&[samples], heard);
+        tracking
+    }
+
+    /// Samples until the next estimate.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.trackers.iter().map(NoiseTracker::wanted).min().unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Takes in samples `start..start + n` of every channel, `n` up to [`Self::wanted`]; true when estimates changed.
+    pub fn push<C: AsRef<[f32]>>(&mut self, channels: &[C], start: usize, n: usize) -> bool {
+        let mut changed = false;
+        for (tracker, samples) in self.trackers.iter_mut().zip(channels) {
+            changed |= tracker.push(&[samples.as_ref().get(start..start + n).unwrap_or_default()]);
+        }
+        changed
+    }
+
+    /// Takes in the first `n` samples of every channel.
+    pub fn hear<C: AsRef<[f32]>>(&mut self, channels: &[C], n: usize) {
+        let mut start = 0;
+        while start < n {
+            let piece = self.wanted().min(n - start);
+            self.push(channels, start, piece);
+            start += piece;
+        }
+    }
+
+    /// The noise of each channel.
+    #[must_use]
+    pub fn estimates(&self) -> Vec<NoiseSpectrum> {
+        self.trackers.iter().map(|t| t.estimate().clone()).collect()
+    }
+
+    /// The noise of the first channel.
+    #[must_use]
+    pub fn first_estimate(&self) -> Option<&NoiseSpectrum> {
+        self.trackers.first().map(NoiseTracker::estimate)
+    }
+}
