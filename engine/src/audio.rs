@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod model;
 pub mod node;
 pub mod noise;
+pub mod normalisation;
 mod packets;
 pub mod reader;
 pub mod recipe;

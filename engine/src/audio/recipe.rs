@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::chain::ChainConfig;
 use super::context::{Context, Mean, Plane, Power};
 use super::model::Mode;
+use super::normalisation::normalisation;
 use super::step::{MaskRule, PatchTerm, StepConfig};
 use super::stft::FrameDurations;
 use super::trainer::{SpectralTraining, Stage, TrainerError};
@@ -75,6 +76,12 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
             };
             config.schedule = Schedule::log_snr(timesteps, top, bottom)
                 .map_err(|e| TrainerError::Model(e.to_string()))?;
+        }
+        let constants = normalisation(name);
+        if constants.len() == config.contexts.len() {
+            config.normalisation = constants.to_vec();
+        } else {
+            return Err(TrainerError::Model(format!("step {name} has no constants for its contexts")));
         }
         let refines = after.is_some();
         let patch_inputs = config.patch_inputs();
