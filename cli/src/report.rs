@@ -40,7 +40,10 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As [`write_file`], and those of `write`.
-pub fn replace_file(path: &Path, write: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), Failure> {
+pub fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&File) -> std::io::Result<()>,
+) -> Result<(), Failure> {
     let failed =
         |e: std::io::Error| Failure::Failed(format!("writing {} failed: {e}", path.display()));
     let folder = match path.parent() {

@@ -20,8 +20,17 @@ fn length_rate_channels_and_bits_are_those_of_the_input() {
                 let name = format!("{rate}-{channels}-{bits}.wav");
                 let samples = music(rate, 0.31 * f64::from(channels), 4);
                 let whole = samples.len() / usize::from(channels) * usize::from(channels);
-                write_wav(&folder.path().join(&name), rate, channels, bits, &samples[..whole]);
-                works(folder.path(), &format!("denoise {name} -o out.wav {}", with_model()));
+                write_wav(
+                    &folder.path().join(&name),
+                    rate,
+                    channels,
+                    bits,
+                    &samples[..whole],
+                );
+                works(
+                    folder.path(),
+                    &format!("denoise {name} -o out.wav {}", with_model()),
+                );
                 let (a, x) = read_wav(&folder.path().join(&name));
                 let (b, y) = read_wav(&folder.path().join("out.wav"));
                 assert_eq!(x.len(), y.len(), "{name}");
@@ -40,7 +49,10 @@ fn bits_can_be_chosen_and_one_sample_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     write_wav(&folder.path().join("one.wav"), 48_000, 2, 16, &[0.5, -0.5]);
     for (option, bits) in [("16", 16), ("24", 24), ("32f", 32)] {
-        works(folder.path(), &format!("denoise one.wav -o o.wav --bits {option} {}", with_model()));
+        works(
+            folder.path(),
+            &format!("denoise one.wav -o o.wav --bits {option} {}", with_model()),
+        );
         let (spec, samples) = read_wav(&folder.path().join("o.wav"));
         assert_eq!((spec.bits_per_sample, samples.len()), (bits, 2));
     }
@@ -50,11 +62,30 @@ fn bits_can_be_chosen_and_one_sample_is_enough() {
 fn amount_0_gives_the_input_back_and_residual_is_the_rest() {
     let folder = folder_with_take();
     let at = |name: &str| folder.path().join(name);
-    works(folder.path(), &format!("denoise take.wav -o same.wav --amount-db 0 {}", with_model()));
+    works(
+        folder.path(),
+        &format!(
+            "denoise take.wav -o same.wav --amount-db 0 {}",
+            with_model()
+        ),
+    );
     assert_eq!(read_wav(&at("take.wav")).1, read_wav(&at("same.wav")).1);
-    works(folder.path(), &format!("denoise take.wav -o a.wav --bits 32f {}", with_model()));
-    works(folder.path(), &format!("denoise take.wav -o b.wav --bits 32f --residual {}", with_model()));
-    let (x, a, b) = (read_wav(&at("take.wav")).1, read_wav(&at("a.wav")).1, read_wav(&at("b.wav")).1);
+    works(
+        folder.path(),
+        &format!("denoise take.wav -o a.wav --bits 32f {}", with_model()),
+    );
+    works(
+        folder.path(),
+        &format!(
+            "denoise take.wav -o b.wav --bits 32f --residual {}",
+            with_model()
+        ),
+    );
+    let (x, a, b) = (
+        read_wav(&at("take.wav")).1,
+        read_wav(&at("a.wav")).1,
+        read_wav(&at("b.wav")).1,
+    );
     for ((x, a), b) in x.iter().zip(&a).zip(&b) {
         assert!((x / 32_768.0 - a - b).abs() < 1e-5);
     }
@@ -64,13 +95,31 @@ fn amount_0_gives_the_input_back_and_residual_is_the_rest() {
 #[test]
 fn the_result_is_aligned_and_less_noisy() {
     let folder = tempfile::tempdir().unwrap();
-    let clean: Vec<f32> = (0..96_000).map(|i| if i < 24_000 { 0.0 } else { 0.3 * (i as f32 * 0.03).sin() }).collect();
+    let clean: Vec<f32> = (0..96_000)
+        .map(|i| {
+            if i < 24_000 {
+                0.0
+            } else {
+                0.3 * (i as f32 * 0.03).sin()
+            }
+        })
+        .collect();
     let mut rng = drfm_engine::rng::StableRng::new(1, 1);
-    let noisy: Vec<f32> = clean.iter().map(|x| x + 0.05 * rng.normal() as f32).collect();
+    let noisy: Vec<f32> = clean
+        .iter()
+        .map(|x| x + 0.05 * rng.normal() as f32)
+        .collect();
     write_wav(&folder.path().join("n.wav"), 48_000, 1, 0, &noisy);
     for noise in ["--noise-from 0:0.5", ""] {
-        works(folder.path(), &format!("denoise n.wav -o o.wav {noise} {}", with_model()));
-        let out: Vec<f32> = read_wav(&folder.path().join("o.wav")).1.iter().map(|x| *x as f32).collect();
+        works(
+            folder.path(),
+            &format!("denoise n.wav -o o.wav {noise} {}", with_model()),
+        );
+        let out: Vec<f32> = read_wav(&folder.path().join("o.wav"))
+            .1
+            .iter()
+            .map(|x| *x as f32)
+            .collect();
         let before = drfm_engine::metrics::audio::snr_db(&clean, &noisy);
         let after = drfm_engine::metrics::audio::snr_db(&clean, &out);
         assert!(after > before + 5.0, "{noise}: {before} {after}");
@@ -82,10 +131,19 @@ fn same_bytes_for_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("in")).unwrap();
     for i in 0..3 {
-        write_wav(&folder.path().join(format!("in/{i}.wav")), 44_100, 2, 16, &music(44_100, 2.0, i));
+        write_wav(
+            &folder.path().join(format!("in/{i}.wav")),
+            44_100,
+            2,
+            16,
+            &music(44_100, 2.0, i),
+        );
     }
     for n in [1, 2] {
-        works(folder.path(), &format!("denoise in --out-dir out{n} --threads {n} {}", with_model()));
+        works(
+            folder.path(),
+            &format!("denoise in --out-dir out{n} --threads {n} {}", with_model()),
+        );
     }
     for i in 0..3 {
         let read = |n: i32| fs::read(folder.path().join(format!("out{n}/{i}.wav"))).unwrap();
@@ -102,12 +160,20 @@ fn broken_samples_are_counted_and_do_no_harm() {
     samples[3000] = f32::NEG_INFINITY;
     write_wav(&folder.path().join("x.wav"), 48_000, 1, 0, &samples);
     for options in ["--noise-from 0:0.5", "", "--amount-db 0"] {
-        let out = drfm_in(folder.path(), &format!("denoise x.wav -o y.wav --json {options} {}", with_model()));
+        let out = drfm_in(
+            folder.path(),
+            &format!("denoise x.wav -o y.wav --json {options} {}", with_model()),
+        );
         assert!(out.status.success());
         assert!(String::from_utf8_lossy(&out.stderr).contains("3 samples"));
         let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
         assert_eq!(json["broken_samples"], 3);
-        assert!(read_wav(&folder.path().join("y.wav")).1.iter().all(|x| x.is_finite()));
+        assert!(
+            read_wav(&folder.path().join("y.wav"))
+                .1
+                .iter()
+                .all(|x| x.is_finite())
+        );
     }
 }
 
@@ -116,10 +182,16 @@ fn results_go_beside_the_input_and_are_not_denoised_again() {
     let folder = folder_with_take();
     works(folder.path(), &format!("denoise . {}", with_model()));
     let first = fs::read(folder.path().join("take.denoised.wav")).unwrap();
-    let text = works(folder.path(), &format!("denoise . --json --skip-existing {}", with_model()));
+    let text = works(
+        folder.path(),
+        &format!("denoise . --json --skip-existing {}", with_model()),
+    );
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["skipped"], true);
-    assert_eq!(fs::read(folder.path().join("take.denoised.wav")).unwrap(), first);
+    assert_eq!(
+        fs::read(folder.path().join("take.denoised.wav")).unwrap(),
+        first
+    );
     assert!(!folder.path().join("take.denoised.denoised.wav").exists());
 }
 
@@ -130,7 +202,10 @@ fn subfolders_keep_their_places() {
     for name in ["in/a.wav", "in/deep/a.wav"] {
         fs::copy(folder.path().join("take.wav"), folder.path().join(name)).unwrap();
     }
-    works(folder.path(), &format!("denoise in --recursive --out-dir out {}", with_model()));
+    works(
+        folder.path(),
+        &format!("denoise in --recursive --out-dir out {}", with_model()),
+    );
     assert!(folder.path().join("out/a.wav").exists());
     assert!(folder.path().join("out/deep/a.wav").exists());
 }
@@ -138,10 +213,19 @@ fn subfolders_keep_their_places() {
 #[test]
 fn noise_files_of_another_rate_work_and_pictures_are_drawn() {
     let folder = folder_with_take();
-    write_wav(&folder.path().join("room.wav"), 44_100, 2, 16, &music(44_100, 1.0, 3));
+    write_wav(
+        &folder.path().join("room.wav"),
+        44_100,
+        2,
+        16,
+        &music(44_100, 1.0, 3),
+    );
     works(
         folder.path(),
-        &format!("denoise take.wav -o o.wav --noise-file room.wav --steps 1 --picture p.png {}", with_model()),
+        &format!(
+            "denoise take.wav -o o.wav --noise-file room.wav --steps 1 --picture p.png {}",
+            with_model()
+        ),
     );
     let picture = image::open(folder.path().join("p.png")).unwrap();
     assert!(picture.width() > 500 && picture.height() > 500);

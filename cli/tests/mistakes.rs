@@ -15,14 +15,44 @@ fn inputs_that_cannot_be_denoised() {
     fs::write(at("zero.wav"), b"").unwrap();
     fs::write(at("text.wav"), b"this is no sound at all, only some words").unwrap();
     let m = with_model();
-    fails(folder.path(), &format!("denoise nosuch.wav {m}"), 1, "there is no file nosuch.wav");
-    fails(folder.path(), &format!("denoise empty {m}"), 1, "there are no sound files in empty");
-    fails(folder.path(), &format!("denoise zero.wav {m}"), 1, "is empty (0 bytes)");
-    fails(folder.path(), &format!("denoise text.wav {m}"), 1, "is not a sound file");
+    fails(
+        folder.path(),
+        &format!("denoise nosuch.wav {m}"),
+        1,
+        "there is no file nosuch.wav",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise empty {m}"),
+        1,
+        "there are no sound files in empty",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise zero.wav {m}"),
+        1,
+        "is empty (0 bytes)",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise text.wav {m}"),
+        1,
+        "is not a sound file",
+    );
     fails(folder.path(), "denoise", 2, "required");
-    fails(folder.path(), &format!("denoise . -o o.wav {m}"), 2, "use --out-dir");
+    fails(
+        folder.path(),
+        &format!("denoise . -o o.wav {m}"),
+        2,
+        "use --out-dir",
+    );
     // The others are done nevertheless.
-    fails(folder.path(), &format!("denoise zero.wav take.wav {m}"), 1, "is empty");
+    fails(
+        folder.path(),
+        &format!("denoise zero.wav take.wav {m}"),
+        1,
+        "is empty",
+    );
     assert!(at("take.denoised.wav").exists());
 }
 
@@ -33,22 +63,72 @@ fn outputs_that_cannot_be_written() {
     fs::create_dir(at("dir.wav")).unwrap();
     let before = fs::read(at("take.wav")).unwrap();
     let m = with_model();
-    fails(folder.path(), &format!("denoise take.wav -o take.wav {m}"), 1, "choose another output");
+    fails(
+        folder.path(),
+        &format!("denoise take.wav -o take.wav {m}"),
+        1,
+        "choose another output",
+    );
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(at("take.wav"), at("soft.wav")).unwrap();
         fs::hard_link(at("take.wav"), at("hard.wav")).unwrap();
-        fails(folder.path(), &format!("denoise take.wav -o soft.wav {m}"), 1, "choose another output");
-        fails(folder.path(), &format!("denoise take.wav -o hard.wav {m}"), 1, "choose another output");
+        fails(
+            folder.path(),
+            &format!("denoise take.wav -o soft.wav {m}"),
+            1,
+            "choose another output",
+        );
+        fails(
+            folder.path(),
+            &format!("denoise take.wav -o hard.wav {m}"),
+            1,
+            "choose another output",
+        );
     }
-    fails(folder.path(), &format!("denoise take.wav -o no/o.wav {m}"), 1, "there is no folder no");
-    fails(folder.path(), &format!("denoise take.wav --out-dir no/such {m}"), 1, "there is no folder no");
-    fails(folder.path(), &format!("denoise take.wav -o dir.wav {m}"), 1, "is a folder");
-    fails(folder.path(), &format!("denoise take.wav --out-dir take.wav {m}"), 1, "is a file");
-    fails(folder.path(), &format!("denoise take.wav --picture p.jpg {m}"), 2, ".png");
+    fails(
+        folder.path(),
+        &format!("denoise take.wav -o no/o.wav {m}"),
+        1,
+        "there is no folder no",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --out-dir no/such {m}"),
+        1,
+        "there is no folder no",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav -o dir.wav {m}"),
+        1,
+        "is a folder",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --out-dir take.wav {m}"),
+        1,
+        "is a file",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --picture p.jpg {m}"),
+        2,
+        ".png",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav -o o.flac {m}"),
+        2,
+        "must end in .wav",
+    );
     assert_eq!(fs::read(at("take.wav")).unwrap(), before);
     let parts = fs::read_dir(folder.path()).unwrap().filter(|e| {
-        e.as_ref().unwrap().file_name().to_string_lossy().ends_with(".part")
+        e.as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .ends_with(".part")
     });
     assert_eq!(parts.count(), 0);
 }
@@ -56,16 +136,62 @@ fn outputs_that_cannot_be_written() {
 #[test]
 fn noise_that_cannot_be_learned() {
     let folder = folder_with_take();
-    write_wav(&folder.path().join("silent.wav"), 48_000, 1, 16, &[0.0; 96_000]);
+    write_wav(
+        &folder.path().join("silent.wav"),
+        48_000,
+        1,
+        16,
+        &[0.0; 96_000],
+    );
     let m = with_model();
-    fails(folder.path(), &format!("denoise take.wav --noise-from 1:5 {m}"), 1, "lies outside take.wav, which lasts 2.000 s");
-    fails(folder.path(), &format!("denoise silent.wav --noise-from 0:1 {m}"), 1, "is silent");
-    fails(folder.path(), &format!("denoise take.wav --noise-file silent.wav {m}"), 1, "is silent");
-    fails(folder.path(), &format!("denoise take.wav --noise-from 0:0.001 {m}"), 1, "mark a longer one");
-    fails(folder.path(), &format!("denoise take.wav --noise-from 2:1 {m}"), 2, "before it starts");
-    fails(folder.path(), &format!("denoise take.wav --noise-from x {m}"), 2, "START:END");
-    fails(folder.path(), &format!("denoise take.wav --noise-file no.wav {m}"), 1, "there is no file no.wav");
-    fails(folder.path(), &format!("denoise take.wav --noise-file take.wav --noise-from 0:1 {m}"), 2, "cannot be used with");
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-from 1:5 {m}"),
+        1,
+        "lies outside take.wav, which lasts 2.000 s",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise silent.wav --noise-from 0:1 {m}"),
+        1,
+        "is silent",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-file silent.wav {m}"),
+        1,
+        "is silent",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-from 0:0.001 {m}"),
+        1,
+        "mark a longer one",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-from 2:1 {m}"),
+        2,
+        "before it starts",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-from x {m}"),
+        2,
+        "START:END",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-file no.wav {m}"),
+        1,
+        "there is no file no.wav",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --noise-file take.wav --noise-from 0:1 {m}"),
+        2,
+        "cannot be used with",
+    );
 }
 
 #[test]
@@ -81,7 +207,12 @@ fn option_values_that_make_no_sense() {
         ("--threads x", "invalid"),
         ("--noise guess", "adaptive"),
     ] {
-        fails(folder.path(), &format!("denoise take.wav {options}"), 2, part);
+        fails(
+            folder.path(),
+            &format!("denoise take.wav {options}"),
+            2,
+            part,
+        );
     }
 }
 
@@ -95,32 +226,117 @@ fn models_that_are_none() {
     let last = flipped.len() - 10;
     flipped[last] ^= 0x40;
     write("flipped.drfm", &flipped);
-    let place = bytes.windows(18).position(|w| w == b"format_version\\\":1").unwrap();
+    let place = bytes
+        .windows(18)
+        .position(|w| w == b"format_version\\\":1")
+        .unwrap();
     let mut other = bytes.clone();
     other[place + 17] = b'9';
     write("other.drfm", &other);
-    fails(folder.path(), "denoise take.wav --model piano", 1, "there is no model piano: give guitar, flute, general");
-    fails(folder.path(), "denoise take.wav --model cut.drfm", 1, "not an intact DRFM model");
-    fails(folder.path(), "denoise take.wav --model flipped.drfm", 1, "checksum");
-    fails(folder.path(), "denoise take.wav --model other.drfm", 1, "format version 9");
-    fails(folder.path(), "denoise take.wav --model take.wav", 1, "not an intact DRFM model");
-    fails(folder.path(), "denoise take.wav --model .", 1, "is a folder");
-    fails(folder.path(), &format!("denoise take.wav --mode best {}", with_model()), 1, "without mode best; it has: live");
-    fails(folder.path(), &format!("generate -o o.wav {}", with_model()), 1, "can only denoise");
+    fails(
+        folder.path(),
+        "denoise take.wav --model piano",
+        1,
+        "there is no model piano: give guitar, flute, general",
+    );
+    fails(
+        folder.path(),
+        "denoise take.wav --model cut.drfm",
+        1,
+        "not an intact DRFM model",
+    );
+    fails(
+        folder.path(),
+        "denoise take.wav --model flipped.drfm",
+        1,
+        "checksum",
+    );
+    fails(
+        folder.path(),
+        "denoise take.wav --model other.drfm",
+        1,
+        "format version 9",
+    );
+    fails(
+        folder.path(),
+        "denoise take.wav --model take.wav",
+        1,
+        "not an intact DRFM model",
+    );
+    fails(
+        folder.path(),
+        "denoise take.wav --model .",
+        1,
+        "is a folder",
+    );
+    fails(
+        folder.path(),
+        &format!("denoise take.wav --mode best {}", with_model()),
+        1,
+        "without mode best; it has: live",
+    );
+    fails(
+        folder.path(),
+        &format!("generate -o o.wav {}", with_model()),
+        1,
+        "can only denoise",
+    );
     fails(folder.path(), "inspect piano", 1, "there is no model piano");
 }
 
 #[test]
 fn recordings_that_cannot_be_trained_on() {
     let folder = tempfile::tempdir().unwrap();
-    write_wav(&folder.path().join("short.wav"), 48_000, 1, 16, &[0.1; 4_800]);
-    write_wav(&folder.path().join("silent.wav"), 48_000, 1, 16, &[0.0; 144_000]);
-    fails(folder.path(), "train short.wav -o m.drfm", 1, "add more recordings");
-    fails(folder.path(), "train silent.wav -o m.drfm", 1, "the recordings are silent");
-    fails(folder.path(), "train no -o m.drfm", 1, "there is no file no");
+    write_wav(
+        &folder.path().join("short.wav"),
+        48_000,
+        1,
+        16,
+        &[0.1; 4_800],
+    );
+    write_wav(
+        &folder.path().join("silent.wav"),
+        48_000,
+        1,
+        16,
+        &[0.0; 144_000],
+    );
+    fails(
+        folder.path(),
+        "train short.wav -o m.drfm",
+        1,
+        "add more recordings",
+    );
+    fails(
+        folder.path(),
+        "train silent.wav -o m.drfm",
+        1,
+        "the recordings are silent",
+    );
+    fails(
+        folder.path(),
+        "train no -o m.drfm",
+        1,
+        "there is no file no",
+    );
     fails(folder.path(), "train silent.wav", 2, "required");
-    fails(folder.path(), "train silent.wav -o no/m.drfm", 1, "there is no folder no");
+    fails(
+        folder.path(),
+        "train silent.wav -o no/m.drfm",
+        1,
+        "there is no folder no",
+    );
     fails(folder.path(), "merge no.stats -o m.drfm", 1, "no such file");
-    fails(folder.path(), "merge short.wav -o m.drfm", 1, "not a file of DRFM statistics");
-    fails(folder.path(), "eval --clean silent.wav --model nosuch", 1, "there is no model nosuch");
+    fails(
+        folder.path(),
+        "merge short.wav -o m.drfm",
+        1,
+        "not a file of DRFM statistics",
+    );
+    fails(
+        folder.path(),
+        "eval --clean silent.wav --model nosuch",
+        1,
+        "there is no model nosuch",
+    );
 }

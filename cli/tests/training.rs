@@ -21,11 +21,17 @@ fn close(a: &Path, b: &Path) {
             difference += f64::from(x - y).powi(2);
             size += f64::from(*x).powi(2);
         }
-        assert!(difference.sqrt() < 1e-3 * size.sqrt(), "{name}: {difference} of {size}");
+        assert!(
+            difference.sqrt() < 1e-3 * size.sqrt(),
+            "{name}: {difference} of {size}"
+        );
     }
     for stage in ["first_stage", "second_stage"] {
         for (name, report) in a.training[stage]["steps"].as_object().unwrap() {
-            let (x, y) = (report["loss"].as_f64().unwrap(), b.training[stage]["steps"][name]["loss"].as_f64().unwrap());
+            let (x, y) = (
+                report["loss"].as_f64().unwrap(),
+                b.training[stage]["steps"][name]["loss"].as_f64().unwrap(),
+            );
             assert!((x / y - 1.0).abs() < 1e-3, "{stage} {name}: {x} {y}");
         }
     }
@@ -41,40 +47,105 @@ fn two_halves_merged_are_the_whole_and_training_repeats_itself() {
     write_recordings(&at("all"));
     for i in 0..6 {
         let half = if i < 3 { "a" } else { "b" };
-        fs::copy(at(&format!("all/r{i}.wav")), at(&format!("{half}/r{i}.wav"))).unwrap();
+        fs::copy(
+            at(&format!("all/r{i}.wav")),
+            at(&format!("{half}/r{i}.wav")),
+        )
+        .unwrap();
     }
     let options = "--modes live --features 16";
     works(folder.path(), &format!("train all -o all.drfm {options}"));
     works(folder.path(), &format!("train all -o again.drfm {options}"));
-    assert_eq!(fs::read(at("all.drfm")).unwrap(), fs::read(at("again.drfm")).unwrap());
+    assert_eq!(
+        fs::read(at("all.drfm")).unwrap(),
+        fs::read(at("again.drfm")).unwrap()
+    );
     for half in ["a", "b"] {
-        works(folder.path(), &format!("train {half} --stats-out {half}1.stats {options}"));
+        works(
+            folder.path(),
+            &format!("train {half} --stats-out {half}1.stats {options}"),
+        );
     }
     works(folder.path(), "merge a1.stats b1.stats -o one.drfm");
     for half in ["a", "b"] {
-        works(folder.path(), &format!("train {half} --base one.drfm --stats-out {half}2.stats"));
+        works(
+            folder.path(),
+            &format!("train {half} --base one.drfm --stats-out {half}2.stats"),
+        );
     }
-    works(folder.path(), "merge --base one.drfm a2.stats b2.stats -o both.drfm");
+    works(
+        folder.path(),
+        "merge --base one.drfm a2.stats b2.stats -o both.drfm",
+    );
     close(&at("all.drfm"), &at("both.drfm"));
 
-    fails(folder.path(), "merge a1.stats a1.stats -o x.drfm", 2, "same statistics");
-    fails(folder.path(), "merge a1.stats b2.stats -o x.drfm", 1, "first");
+    fails(
+        folder.path(),
+        "merge a1.stats a1.stats -o x.drfm",
+        2,
+        "same statistics",
+    );
+    fails(
+        folder.path(),
+        "merge a1.stats b2.stats -o x.drfm",
+        1,
+        "first",
+    );
     fails(folder.path(), "merge a2.stats -o x.drfm", 2, "--base");
-    fails(folder.path(), "merge a1.stats --base one.drfm -o x.drfm", 2, "leave out --base");
-    works(folder.path(), "train a --stats-out c1.stats --modes live --features 8");
-    fails(folder.path(), "merge a1.stats c1.stats -o x.drfm", 1, "options differ");
+    fails(
+        folder.path(),
+        "merge a1.stats --base one.drfm -o x.drfm",
+        2,
+        "leave out --base",
+    );
+    works(
+        folder.path(),
+        "train a --stats-out c1.stats --modes live --features 8",
+    );
+    fails(
+        folder.path(),
+        "merge a1.stats c1.stats -o x.drfm",
+        1,
+        "options differ",
+    );
+}
+
+#[test]
+fn a_model_for_monitoring_can_be_trained_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    write_recordings(folder.path());
+    works(
+        folder.path(),
+        "train . -o m.drfm --modes instant --features 8",
+    );
+    works(
+        folder.path(),
+        "denoise r0.wav -o o.wav --model m.drfm --mode instant",
+    );
 }
 
 #[test]
 fn inspect_tells_and_draws() {
     let folder = tempfile::tempdir().unwrap();
-    let text = works(folder.path(), &format!("inspect {} --picture p.png", model().display()));
-    for part in ["spectral model", "live", "refine_live", "separate loss", "like previous"] {
+    let text = works(
+        folder.path(),
+        &format!("inspect {} --picture p.png", model().display()),
+    );
+    for part in [
+        "spectral model",
+        "live",
+        "refine_live",
+        "separate loss",
+        "like previous",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert!(image::open(folder.path().join("p.png")).is_ok());
-    let json: serde_json::Value =
-        serde_json::from_str(&works(folder.path(), &format!("inspect --json {}", model().display()))).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&works(
+        folder.path(),
+        &format!("inspect --json {}", model().display()),
+    ))
+    .unwrap();
     assert_eq!(json["modes"][0]["mode"], "live");
     assert_eq!(json["parts"]["live"]["features"], 24);
 }
@@ -84,14 +155,17 @@ fn eval_repeats_itself_for_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     write_recordings(folder.path());
     let run = |options: &str| {
-        let text = works(
+        works(
             folder.path(),
-            &format!("eval --clean r0.wav r1.wav --noise white r2.wav --snr 5,-5 --seconds 1 {options} {}", with_model()),
-        );
-        text
+            &format!(
+                "eval --clean r0.wav r1.wav --noise white r2.wav --snr 5,-5 --seconds 1 {options} {}",
+                with_model()
+            ),
+        )
     };
     let read = |options: &str| {
-        let json: serde_json::Value = serde_json::from_str(&run(&format!("--json {options}"))).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&run(&format!("--json {options}"))).unwrap();
         json["result"]["cells"].clone()
     };
     let one = read("--threads 1");
@@ -99,7 +173,14 @@ fn eval_repeats_itself_for_any_number_of_threads() {
     assert_eq!(one, read("--threads 2"));
     assert_ne!(one, read("--knows-noise no"));
     let text = run("");
-    for part in ["SNR in dB, noise: white", "noise: r2", "m live", "oracle", "best classical", "real-time factor"] {
+    for part in [
+        "SNR in dB, noise: white",
+        "noise: r2",
+        "m live",
+        "oracle",
+        "best classical",
+        "real-time factor",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }

@@ -204,7 +204,12 @@ pub fn evaluate(
     let mut jobs = Vec::new();
     for noise in noises {
         for level in &options.levels_db {
-            jobs.extend(clean.iter().enumerate().map(|(i, clip)| (i, clip, noise, *level)));
+            jobs.extend(
+                clean
+                    .iter()
+                    .enumerate()
+                    .map(|(i, clip)| (i, clip, noise, *level)),
+            );
         }
     }
     let results: Vec<Vec<(Measures, f64)>> = jobs
@@ -217,8 +222,16 @@ pub fn evaluate(
         })
         .collect::<Result<_, EvalError>>()?;
     let mut methods = vec![(NOISY.to_owned(), MethodKind::Noisy)];
-    methods.extend(standard_set(REFERENCE_RATE_HZ).iter().map(|b| (b.name(), kind_of(b))));
-    methods.extend(contenders.iter().map(|c| (c.name.clone(), MethodKind::Model)));
+    methods.extend(
+        standard_set(REFERENCE_RATE_HZ)
+            .iter()
+            .map(|b| (b.name(), kind_of(b))),
+    );
+    methods.extend(
+        contenders
+            .iter()
+            .map(|c| (c.name.clone(), MethodKind::Model)),
+    );
 
     let seconds = |clip: &CleanClip| clip.samples.len() as f64 / f64::from(clip.rate_hz);
     let worked: f64 = jobs.iter().map(|(_, clip, ..)| seconds(clip)).sum();
@@ -228,14 +241,26 @@ pub fn evaluate(
         .map(|(m, (name, kind))| Method {
             name,
             kind,
-            real_time_factor: results.iter().filter_map(|r| r.get(m)).map(|(_, t)| t).sum::<f64>() / worked,
+            real_time_factor: results
+                .iter()
+                .filter_map(|r| r.get(m))
+                .map(|(_, t)| t)
+                .sum::<f64>()
+                / worked,
         })
         .collect();
     // Cells in the order of groups, then noises, then levels as given.
     let mut cells: BTreeMap<(&str, usize, usize), (usize, Vec<Measures>)> = BTreeMap::new();
     for ((_, clip, noise, level), scores) in jobs.iter().zip(&results) {
-        let noise_number = noises.iter().position(|n| std::ptr::eq(n, *noise)).unwrap_or(0);
-        let level_number = options.levels_db.iter().position(|l| l == level).unwrap_or(0);
+        let noise_number = noises
+            .iter()
+            .position(|n| std::ptr::eq(n, *noise))
+            .unwrap_or(0);
+        let level_number = options
+            .levels_db
+            .iter()
+            .position(|l| l == level)
+            .unwrap_or(0);
         let (count, sums) = cells
             .entry((clip.group.as_str(), noise_number, level_number))
             .or_insert_with(|| (0, vec![Measures::default(); scores.len()]));
@@ -252,7 +277,10 @@ pub fn evaluate(
             }
             Cell {
                 group: group.to_owned(),
-                noise: noises.get(noise).map(|n| n.name.clone()).unwrap_or_default(),
+                noise: noises
+                    .get(noise)
+                    .map(|n| n.name.clone())
+                    .unwrap_or_default(),
                 level_db: options.levels_db.get(level).copied().unwrap_or_default(),
                 files,
                 means,
@@ -294,7 +322,13 @@ fn power(x: &[f32]) -> f64 {
     x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / x.len().max(1) as f64
 }
 
-fn mix(clip: &CleanClip, noise: &NoiseKind, level_db: f64, seed: u64, number: u64) -> Result<Mixture, EvalError> {
+fn mix(
+    clip: &CleanClip,
+    noise: &NoiseKind,
+    level_db: f64,
+    seed: u64,
+    number: u64,
+) -> Result<Mixture, EvalError> {
     let n = clip.samples.len();
     let music = power(&clip.samples);
     if music <= 0.0 {
@@ -306,11 +340,15 @@ fn mix(clip: &CleanClip, noise: &NoiseKind, level_db: f64, seed: u64, number: u6
         None => {
             let mut other = StableRng::new(seed, number ^ SEPARATE);
             let added: Vec<f32> = (0..n).map(|_| rng.normal() as f32).collect();
-            (added, (0..known_length).map(|_| other.normal() as f32).collect())
+            (
+                added,
+                (0..known_length).map(|_| other.normal() as f32).collect(),
+            )
         }
         Some((rate_hz, samples)) => {
             let samples = resample(samples, *rate_hz, clip.rate_hz)?;
-            let learned = (LEARNED_SECONDS * f64::from(clip.rate_hz)).min(LEARNED_SHARE * samples.len() as f64);
+            let learned = (LEARNED_SECONDS * f64::from(clip.rate_hz))
+                .min(LEARNED_SHARE * samples.len() as f64);
             let (known, rest) = samples.split_at(learned as usize);
             let short = (known.len() as f64) < 0.2 * f64::from(clip.rate_hz);
             if short || power(rest) <= 0.0 || power(known) <= 0.0 {
@@ -327,7 +365,12 @@ fn mix(clip: &CleanClip, noise: &NoiseKind, level_db: f64, seed: u64, number: u6
     }
     let gain = libm::sqrt(music / noise_power * libm::exp10(-level_db / 10.0)) as f32;
     Ok(Mixture {
-        noisy: clip.samples.iter().zip(&added).map(|(c, a)| c + gain * a).collect(),
+        noisy: clip
+            .samples
+            .iter()
+            .zip(&added)
+            .map(|(c, a)| c + gain * a)
+            .collect(),
         known: known.into_iter().map(|k: f32| gain * k).collect(),
     })
 }
@@ -366,17 +409,30 @@ fn run_methods(
         let oracle = matches!(baseline, Baseline::OracleWiener { .. });
         scores.push(timed(&mut || {
             let estimate = match tracked {
-                Some(spectrum) if !oracle => {
-                    baseline.denoise_with_psd(&mixture.noisy, &psd(spectrum, &baseline), Some(&clip.samples))
-                }
+                Some(spectrum) if !oracle => baseline.denoise_with_psd(
+                    &mixture.noisy,
+                    &psd(spectrum, &baseline),
+                    Some(&clip.samples),
+                ),
                 _ => baseline.denoise(&mixture.noisy, &mixture.known, Some(&clip.samples)),
             };
             Ok(estimate?)
         })?);
     }
     for contender in contenders {
-        let known = if options.knows_noise { learned.clone() } else { None };
-        scores.push(timed(&mut || Ok(denoise_signal(&contender.chain, rate_hz, &mixture.noisy, known.clone())))?);
+        let known = if options.knows_noise {
+            learned.clone()
+        } else {
+            None
+        };
+        scores.push(timed(&mut || {
+            Ok(denoise_signal(
+                &contender.chain,
+                rate_hz,
+                &mixture.noisy,
+                known.clone(),
+            ))
+        })?);
     }
     Ok(scores)
 }
@@ -400,7 +456,10 @@ fn margins(methods: &[Method], cells: &[Cell], contenders: &[Contender]) -> Vec<
     let mut all = Vec::new();
     for contender in contenders {
         let live = matches!(contender.mode, Mode::Live | Mode::Instant);
-        let mut over = vec![("best classical", vec![MethodKind::Classical, MethodKind::ClassicalLive])];
+        let mut over = vec![(
+            "best classical",
+            vec![MethodKind::Classical, MethodKind::ClassicalLive],
+        )];
         if live {
             over.push(("DD-Wiener 512/128", vec![MethodKind::ClassicalLive]));
         }
@@ -412,11 +471,16 @@ fn margins(methods: &[Method], cells: &[Cell], contenders: &[Contender]) -> Vec<
                     .filter(|(m, _)| kinds.contains(&m.kind))
                     .map(|(_, s)| s.snr_db)
                     .max_by(f64::total_cmp)?;
-                Some((ours - best, format!("{} {} {} dB", cell.group, cell.noise, cell.level_db)))
+                Some((
+                    ours - best,
+                    format!("{} {} {} dB", cell.group, cell.noise, cell.level_db),
+                ))
             };
             let margins: Vec<(f64, String)> = cells.iter().filter_map(of_cell).collect();
             let mean_db = margins.iter().map(|(m, _)| m).sum::<f64>() / margins.len().max(1) as f64;
-            if let Some((worst_db, worst_cell)) = margins.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            if let Some((worst_db, worst_cell)) =
+                margins.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))
+            {
                 all.push(Margin {
                     method: contender.name.clone(),
                     over: name.to_owned(),
@@ -471,7 +535,12 @@ mod tests {
                     assert_eq!(cell.level_db, level);
                     assert!((cell.means[0].snr_db - level).abs() < 1e-3);
                     for (method, means) in result.methods.iter().zip(&cell.means).skip(1) {
-                        assert!(means.snr_db > level + 5.0, "{} {knows}: {}", method.name, means.snr_db);
+                        assert!(
+                            means.snr_db > level + 5.0,
+                            "{} {knows}: {}",
+                            method.name,
+                            means.snr_db
+                        );
                     }
                 }
             }

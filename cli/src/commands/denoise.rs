@@ -1,30 +1,23 @@
 //! `drfm denoise`: recordings in, clean recordings out.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use drfm_engine::audio::denoiser::{Chain, FULL_AMOUNT_DB, Output};
-use drfm_engine::audio::file_denoise::{
-    FileDenoiseError, FileJob, FileNoise, FileReport, denoise_file, same_file,
-};
-use drfm_engine::audio::find::find_audio_files;
+use drfm_engine::audio::denoiser::{Chain, FULL_AMOUNT_DB};
+use drfm_engine::audio::file_denoise::{FileDenoiseError, FileReport, denoise_file, same_file};
 use drfm_engine::audio::model::{DenoiserModel, Mode};
-use drfm_engine::audio::reader::read_all;
 use drfm_engine::audio::writer::WavFormat;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rayon::prelude::*;
-use serde_json::{Value, json};
 
+use self::lines::{Line, Lines, name_of};
+use self::plan::{Task, plan};
 use crate::failure::Failure;
 use crate::{interrupt, models, picture, report};
 
-/// Most samples of a noise recording: an hour of stereo at 48 kHz.
-const MOST_NOISE_SAMPLES: u64 = 2 * 3600 * 48_000;
-/// What the names of files end in that are written beside their input.
-const BESIDE: &str = ".denoised.wav";
+mod lines;
+mod plan;
 
 /// Takes the noise out of recordings.
 ///
@@ -177,13 +170,6 @@ fn parse_amount(text: &str) -> Result<f32, String> {
         })
 }
 
-/// One file to do.
-struct Task {
-    job: FileJob,
-    /// The output was there already and is to be kept.
-    skip: bool,
-}
-
 /// Denoises.
 ///
 /// # Errors
@@ -274,163 +260,6 @@ fn choose_chain(arguments: &Arguments, model: &DenoiserModel) -> Result<(Mode, C
     Ok((mode, chain))
 }
 
-/// Which files are read, and where each result goes.
-fn plan(arguments: &Arguments) -> Result<Vec<Task>, Failure> {
-    let mut pairs: Vec<(PathBuf, PathBuf)> = Vec::new();
-    if let Some(folder) = &arguments.out_dir {
-        make_folder(folder)?;
-    }
-    for given in &arguments.inputs {
-        let is_folder = given.is_dir();
-        if is_folder && arguments.output.is_some() {
-            return Err(Failure::Usage(format!(
-                "{} is a folder, and -o names one file: use --out-dir",
-                given.display()
-            )));
-        }
-        for input in find_audio_files(std::slice::from_ref(given), arguments.recursive)
-            .map_err(Failure::of)?
-        {
-            // Results of an earlier run on the same folder are no recordings.
-            if is_folder && arguments.out_dir.is_none() && input.to_string_lossy().ends_with(BESIDE)
-            {
-                continue;
-            }
-            let output = match (&arguments.output, &arguments.out_dir) {
-                (Some(output), _) => output.clone(),
-                (None, Some(folder)) => {
-                    let inside = if is_folder {
-                        input.strip_prefix(given).ok()
-                    } else {
-                        None
-                    };
-                    let name = inside
-                        .or_else(|| input.file_name().map(Path::new))
-                        .unwrap_or(&input);
-                    folder.join(name).with_extension("wav")
-                }
-                (None, None) => beside(&input),
-            };
-            if !pairs.iter().any(|(i, _)| *i == input) {
-                pairs.push((input, output));
-            }
-        }
-    }
-    if arguments.output.is_some() && pairs.len() != 1 {
-        return Err(Failure::Usage(format!(
-            "-o names one file, but {} recordings were given: use --out-dir",
-            pairs.len()
-        )));
-    }
-    let mut taken: BTreeMap<&Path, &Path> = BTreeMap::new();
-    for (input, output) in &pairs {
-        if let Some(other) = taken.insert(output, input) {
-            return Err(Failure::Usage(format!(
-                "{} and {} would both be written to {}: denoise them apart",
-                other.display(),
-                input.display(),
-                output.display()
-            )));
-        }
-        if let Some((source, _)) = pairs.iter().find(|(source, _)| same_file(source, output)) {
-            return Err(Failure::Failed(format!(
-                "{} would be written over {}, which is one of the inputs: choose another output",
-                output.display(),
-                source.display()
-            )));
-        }
-    }
-    let noise = choose_noise(arguments)?;
-    let mut tasks = Vec::new();
-    for (input, output) in pairs {
-        if let (Some(folder), Some(parent)) = (&arguments.out_dir, output.parent())
-            && parent != folder
-        {
-            std::fs::create_dir_all(parent).map_err(|e| {
-                Failure::Failed(format!(
-                    "cannot create the folder {}: {e}",
-                    parent.display()
-                ))
-            })?;
-        }
-        tasks.push(Task {
-            skip: arguments.skip_existing && output.exists(),
-            job: FileJob {
-                input,
-                output,
-                format: arguments.bits.map(Bits::format),
-                noise: noise.clone(),
-                amount_db: arguments.amount_db,
-                heard: if arguments.residual {
-                    Output::Removed
-                } else {
-                    Output::Denoised
-                },
-            },
-        });
-    }
-    if tasks.is_empty() {
-        return Err(Failure::Failed(
-            "there is nothing to denoise: all files found are results already".to_owned(),
-        ));
-    }
-    Ok(tasks)
-}
-
-fn make_folder(folder: &Path) -> Result<(), Failure> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    std::fs::create_dir(folder).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Failure::Failed(format!(
-            "there is no folder {}: create it first",
-            folder.parent().unwrap_or(folder).display()
-        )),
-        std::io::ErrorKind::AlreadyExists => Failure::Failed(format!(
-            "{} is a file: give a folder to write into",
-            folder.display()
-        )),
-        _ => Failure::Failed(format!(
-            "cannot create the folder {}: {e}",
-            folder.display()
-        )),
-    })
-}
-
-fn beside(input: &Path) -> PathBuf {
-    let mut name = input.file_stem().unwrap_or_default().to_os_string();
-    name.push(BESIDE);
-    input.with_file_name(name)
-}
-
-fn choose_noise(arguments: &Arguments) -> Result<FileNoise, Failure> {
-    if let Some(Stretch { start, end }) = arguments.noise_from {
-        return Ok(FileNoise::Stretch { start, end });
-    }
-    let Some(path) = &arguments.noise_file else {
-        return Ok(FileNoise::Adaptive);
-    };
-    let clip = read_all(path, MOST_NOISE_SAMPLES).map_err(Failure::of)?;
-    if clip
-        .channels
-        .iter()
-        .flatten()
-        .all(|x| *x == 0.0 || !x.is_finite())
-    {
-        return Err(Failure::Failed(format!(
-            "{} is silent: give a recording of the noise alone",
-            path.display()
-        )));
-    }
-    if clip.truncated || clip.damaged {
-        report::warn(&format!(
-            "{} is cut short or damaged: using what can be read",
-            path.display()
-        ));
-    }
-    Ok(FileNoise::Recording(Arc::new(clip)))
-}
-
 fn denoise(
     chain: &Chain,
     task: &Task,
@@ -450,188 +279,6 @@ fn denoise(
     bar.finish_and_clear();
     bars.remove(&bar);
     result
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// What is told about one file.
-struct Line {
-    warnings: Vec<String>,
-    error: Option<String>,
-    row: Option<[String; 7]>,
-    json: Value,
-}
-
-impl Line {
-    fn new(
-        arguments: &Arguments,
-        mode: Mode,
-        task: &Task,
-        result: Result<Option<FileReport>, FileDenoiseError>,
-        wall: f64,
-    ) -> Self {
-        let (input, output) = (
-            task.job.input.display().to_string(),
-            task.job.output.display().to_string(),
-        );
-        match result {
-            Err(e) => Self {
-                warnings: Vec::new(),
-                error: Some(e.to_string()),
-                row: None,
-                json: json!({"input": input, "output": Value::Null, "error": e.to_string()}),
-            },
-            Ok(None) => Self {
-                warnings: Vec::new(),
-                error: None,
-                row: Some([
-                    name_of(&task.job.input),
-                    "skipped".into(),
-                    "".into(),
-                    "".into(),
-                    "".into(),
-                    "".into(),
-                    output.clone(),
-                ]),
-                json: json!({"input": input, "output": output, "skipped": true}),
-            },
-            Ok(Some(r)) => Self {
-                warnings: warnings(&input, &output, &r),
-                error: None,
-                row: Some([
-                    name_of(&task.job.input),
-                    report::duration(r.seconds()),
-                    r.spec.channels.to_string(),
-                    format!("{:.0} ms", r.latency_ms()),
-                    format!("{:.3}", wall / r.seconds()),
-                    format!("{:.1} dBFS", r.noise_dbfs()),
-                    output.clone(),
-                ]),
-                json: json!({
-                    "input": input,
-                    "output": output,
-                    "model": arguments.model,
-                    "mode": mode.name(),
-                    "seconds": r.seconds(),
-                    "rate_hz": r.spec.rate_hz,
-                    "channels": r.spec.channels,
-                    "latency_ms": r.latency_ms(),
-                    "real_time_factor": wall / r.seconds(),
-                    "noise_dbfs": r.noise_dbfs(),
-                    "clipped_samples": r.clipped,
-                    "broken_samples": r.broken,
-                    "truncated": r.truncated,
-                    "damaged": r.damaged,
-                }),
-            },
-        }
-    }
-}
-
-fn warnings(input: &str, output: &str, r: &FileReport) -> Vec<String> {
-    let mut all = Vec::new();
-    if r.truncated {
-        all.push(format!(
-            "{input} ends before its header says: only what is there was denoised"
-        ));
-    }
-    if r.damaged {
-        all.push(format!("{input} is damaged in places: they became silence"));
-    }
-    if r.broken > 0 {
-        all.push(format!(
-            "{input} holds {} samples that are no numbers or absurdly loud: they became silence",
-            r.broken
-        ));
-    }
-    if r.clipped > 0 {
-        all.push(format!(
-            "{} samples of {output} are beyond full scale and were clipped: use --bits 32f",
-            r.clipped
-        ));
-    }
-    all
-}
-
-/// Prints what is told about files in the order they were given, whatever the order they are done in.
-struct Lines {
-    json: bool,
-    bars: MultiProgress,
-    waiting: Mutex<(usize, BTreeMap<usize, Line>)>,
-}
-
-/// Widths of the columns after the name.
-const WIDTHS: [usize; 5] = [9, 8, 8, 16, 11];
-
-impl Lines {
-    fn new(json: bool, bars: MultiProgress) -> Self {
-        Self {
-            json,
-            bars,
-            waiting: Mutex::new((0, BTreeMap::new())),
-        }
-    }
-
-    fn add(&self, number: usize, line: Line) {
-        let mut waiting = self
-            .waiting
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (next, lines) = &mut *waiting;
-        lines.insert(number, line);
-        while let Some(line) = lines.remove(next) {
-            self.bars.suspend(|| self.tell(*next, &line));
-            *next += 1;
-        }
-    }
-
-    fn tell(&self, number: usize, line: &Line) {
-        for warning in &line.warnings {
-            report::warn(warning);
-        }
-        if let Some(error) = &line.error {
-            eprintln!("error: {error}");
-        }
-        // A closed pipe must not stop the work.
-        let _ = if self.json {
-            report::print_json(&line.json)
-        } else {
-            let heading = [
-                "file",
-                "duration",
-                "channels",
-                "latency",
-                "real-time factor",
-                "noise",
-                "written to",
-            ];
-            let text = |cells: &[String]| {
-                let mut text = String::new();
-                for (i, cell) in cells.iter().enumerate() {
-                    match i.checked_sub(1).and_then(|i| WIDTHS.get(i)) {
-                        Some(width) => text.push_str(&format!("  {cell:>width$}")),
-                        None if i == 0 => text.push_str(&format!("{cell:<24}")),
-                        None => text.push_str(&format!("  {cell}")),
-                    }
-                }
-                text.push('\n');
-                text
-            };
-            let mut out = String::new();
-            if number == 0 {
-                out.push_str(&text(&heading.map(str::to_owned)));
-            }
-            if let Some(row) = &line.row {
-                out.push_str(&text(row));
-            }
-            report::print(&out)
-        };
-    }
 }
 
 #[cfg(test)]

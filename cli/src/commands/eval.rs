@@ -8,7 +8,8 @@ use drfm_engine::audio::clip_file::read_mono;
 use drfm_engine::audio::find::find_audio_files;
 use drfm_engine::audio::model::{DenoiserModel, Mode};
 use drfm_engine::eval::{
-    CleanClip, Contender, EvalError, EvalOptions, Evaluation, Measures, NoiseKind, Surroundings, evaluate,
+    CleanClip, Contender, EvalError, EvalOptions, Evaluation, Measures, NoiseKind, Surroundings,
+    evaluate,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -142,21 +143,37 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn contenders(arguments: &Arguments) -> Result<Vec<Contender>, Failure> {
-    let names: Vec<String> =
-        if arguments.model.is_empty() { vec!["general".to_owned()] } else { arguments.model.clone() };
+    let names: Vec<String> = if arguments.model.is_empty() {
+        vec!["general".to_owned()]
+    } else {
+        arguments.model.clone()
+    };
     let mut all: Vec<Contender> = Vec::new();
     for name in &names {
         let model: DenoiserModel = models::load_denoiser(name)?;
-        let modes: Vec<Mode> = if arguments.mode.is_empty() { model.modes().collect() } else { arguments.mode.clone() };
-        let short = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let modes: Vec<Mode> = if arguments.mode.is_empty() {
+            model.modes().collect()
+        } else {
+            arguments.mode.clone()
+        };
+        let short = Path::new(name)
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         for mode in modes {
-            let chain = model.chain(mode).map_err(|e| Failure::Failed(format!("model {name}: {e}")))?.clone();
+            let chain = model
+                .chain(mode)
+                .map_err(|e| Failure::Failed(format!("model {name}: {e}")))?
+                .clone();
             let mut label = format!("{short} {}", mode.name());
             if all.iter().any(|c| c.name == label) {
                 label = format!("{name} {}", mode.name());
             }
             if all.iter().any(|c| c.name == label) {
-                return Err(Failure::Usage(format!("{label} is given twice: give each model and mode once")));
+                return Err(Failure::Usage(format!(
+                    "{label} is given twice: give each model and mode once"
+                )));
             }
             all.push(Contender {
                 name: label,
@@ -180,7 +197,10 @@ fn group_of(path: &Path) -> String {
             _ => None,
         })
         .collect();
-    names.get(names.len().saturating_sub(2)..).unwrap_or_default().join("/")
+    names
+        .get(names.len().saturating_sub(2)..)
+        .unwrap_or_default()
+        .join("/")
 }
 
 fn read_clean(arguments: &Arguments) -> Result<Vec<CleanClip>, Failure> {
@@ -191,13 +211,20 @@ fn read_clean(arguments: &Arguments) -> Result<Vec<CleanClip>, Failure> {
             interrupt::check()?;
             let mut clip = read_mono(path).map_err(Failure::of)?;
             if clip.incomplete {
-                report::warn(&format!("{} is cut short or damaged: using what can be read", path.display()));
+                report::warn(&format!(
+                    "{} is cut short or damaged: using what can be read",
+                    path.display()
+                ));
             }
             if let Some(seconds) = arguments.seconds {
-                clip.samples.truncate((seconds * f64::from(clip.rate_hz)) as usize);
+                clip.samples
+                    .truncate((seconds * f64::from(clip.rate_hz)) as usize);
             }
             if clip.samples.iter().all(|x| *x == 0.0) {
-                return Err(Failure::Failed(format!("{} is silent: leave it out", path.display())));
+                return Err(Failure::Failed(format!(
+                    "{} is silent: leave it out",
+                    path.display()
+                )));
             }
             Ok(CleanClip {
                 group: group_of(path),
@@ -223,7 +250,11 @@ fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
         for path in files {
             let clip = read_mono(&path).map_err(Failure::of)?;
             noises.push(NoiseKind {
-                name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                name: path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
                 recording: Some((clip.rate_hz, clip.samples)),
             });
         }
@@ -238,14 +269,20 @@ const MEASURES: [Column; 4] = [
     ("SNR in dB", |m| m.snr_db),
     ("SI-SDR in dB", |m| m.si_sdr_db),
     ("Segmental SNR in dB", |m| m.segmental_snr_db),
-    ("Log-spectral distance in dB (small is good)", |m| m.log_spectral_distance_db),
+    ("Log-spectral distance in dB (small is good)", |m| {
+        m.log_spectral_distance_db
+    }),
 ];
 
 fn as_text(result: &Evaluation, knows_noise: bool, files: usize) -> String {
     let mut text = format!(
         "{files} clean files, {} of sound; methods {}\n",
         report::duration(result.seconds_of_sound),
-        if knows_noise { "know a separate recording of the noise" } else { "have to find the noise themselves" }
+        if knows_noise {
+            "know a separate recording of the noise"
+        } else {
+            "have to find the noise themselves"
+        }
     );
     let mut noises: Vec<&str> = Vec::new();
     for cell in &result.cells {
@@ -259,8 +296,12 @@ fn as_text(result: &Evaluation, knows_noise: bool, files: usize) -> String {
             let heading = cells.iter().map(|c| format!("{} {}", c.group, c.level_db));
             let mut table = Table::new(std::iter::once("method".to_owned()).chain(heading));
             for (number, method) in result.methods.iter().enumerate() {
-                let values = cells.iter().map(|c| c.means.get(number).map_or(f64::NAN, take));
-                table.row(std::iter::once(method.name.clone()).chain(values.map(|v| format!("{v:.2}"))));
+                let values = cells
+                    .iter()
+                    .map(|c| c.means.get(number).map_or(f64::NAN, take));
+                table.row(
+                    std::iter::once(method.name.clone()).chain(values.map(|v| format!("{v:.2}"))),
+                );
             }
             text.push_str(&format!("\n{title}, noise: {noise}\n{table}"));
         }

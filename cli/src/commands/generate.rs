@@ -54,7 +54,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             arguments.model
         )));
     }
-    if let Some((name, part)) = file.parts.iter().find(|(_, p)| p.model.d_in() != p.model.d_out()) {
+    if let Some((name, part)) = file
+        .parts
+        .iter()
+        .find(|(_, p)| p.model.d_in() != p.model.d_out())
+    {
         return Err(Failure::Failed(format!(
             "part {name} of model {} has {} inputs and {} outputs: only models with as many outputs as inputs can generate",
             arguments.model,

@@ -66,7 +66,10 @@ fn modes(denoiser: Option<&DenoiserModel>) -> Vec<(&'static str, f64, Vec<String
         return Vec::new();
     };
     let name_of = |step: &std::sync::Arc<_>| {
-        let found = denoiser.steps().iter().find(|(_, s)| std::sync::Arc::ptr_eq(s, step));
+        let found = denoiser
+            .steps()
+            .iter()
+            .find(|(_, s)| std::sync::Arc::ptr_eq(s, step));
         found.map(|(name, _)| name.clone()).unwrap_or_default()
     };
     denoiser
@@ -75,8 +78,16 @@ fn modes(denoiser: Option<&DenoiserModel>) -> Vec<(&'static str, f64, Vec<String
             let chain = denoiser.chain(mode).ok()?;
             let stream = StreamDenoiser::new(chain, TRAINING_RATE_HZ, 1, NoiseSource::Adaptive);
             let ms = 1000.0 * stream.latency_samples() as f64 / f64::from(stream.rate_hz());
-            let steps = [Some(&chain.first), chain.long.as_ref(), chain.refine.as_ref()];
-            Some((mode.name(), ms, steps.into_iter().flatten().map(name_of).collect()))
+            let steps = [
+                Some(&chain.first),
+                chain.long.as_ref(),
+                chain.refine.as_ref(),
+            ];
+            Some((
+                mode.name(),
+                ms,
+                steps.into_iter().flatten().map(name_of).collect(),
+            ))
         })
         .collect()
 }
@@ -135,15 +146,31 @@ fn as_text(name: &str, file: &ModelFile, denoiser: Option<&DenoiserModel>) -> St
     if denoiser.is_some() {
         text.push_str(&format!("\nModes (latency at 48 kHz)\n{table}"));
     }
-    let mut table = Table::new(["part", "inputs", "features", "timesteps", "outputs", "trained numbers"]);
+    let mut table = Table::new([
+        "part",
+        "inputs",
+        "features",
+        "timesteps",
+        "outputs",
+        "trained numbers",
+    ]);
     for (name, part) in &file.parts {
         let m = &part.model;
-        let numbers = trainable_parameters(file.kind, m.d_in(), m.d_out(), m.timesteps(), m.n_features());
+        let numbers = trainable_parameters(
+            file.kind,
+            m.d_in(),
+            m.d_out(),
+            m.timesteps(),
+            m.n_features(),
+        );
         let sizes = [m.d_in(), m.n_features(), m.timesteps(), m.d_out(), numbers];
         table.row(std::iter::once(name.clone()).chain(sizes.map(|n| n.to_string())));
     }
     text.push_str(&format!("\nParts\n{table}"));
-    for (stage, title) in [("first_stage", "first stage"), ("second_stage", "second stage")] {
+    for (stage, title) in [
+        ("first_stage", "first stage"),
+        ("second_stage", "second stage"),
+    ] {
         if let Some(about) = file.training.get(stage) {
             let number = |key: &str| about.get(key).and_then(Value::as_f64).unwrap_or_default();
             text.push_str(&format!(
@@ -155,11 +182,20 @@ fn as_text(name: &str, file: &ModelFile, denoiser: Option<&DenoiserModel>) -> St
     }
     text.push_str(&format!("\n{}", steps_table(&file.training)));
     for (name, part) in &file.parts {
-        let mut table = Table::new(["timestep", "SNR", "mean gate", "open", "closed", "negative", "like previous"]);
+        let mut table = Table::new([
+            "timestep",
+            "SNR",
+            "mean gate",
+            "open",
+            "closed",
+            "negative",
+            "like previous",
+        ]);
         for g in gate_summaries(&part.model) {
             table.row([
                 g.timestep.to_string(),
-                level_of(denoiser, name, g.timestep).map_or("".to_owned(), |db| format!("{db:.1} dB")),
+                level_of(denoiser, name, g.timestep)
+                    .map_or("".to_owned(), |db| format!("{db:.1} dB")),
                 format!("{:.3}", g.mean),
                 g.open.to_string(),
                 g.closed.to_string(),
@@ -167,7 +203,10 @@ fn as_text(name: &str, file: &ModelFile, denoiser: Option<&DenoiserModel>) -> St
                 format!("{:.3}", g.like_previous),
             ]);
         }
-        text.push_str(&format!("\nGates of {name}, {} features\n{table}", part.model.n_features()));
+        text.push_str(&format!(
+            "\nGates of {name}, {} features\n{table}",
+            part.model.n_features()
+        ));
     }
     text
 }
@@ -182,8 +221,17 @@ const MOST_ROWS: usize = 1_000;
 
 fn draw(file: &ModelFile, path: &Path) -> Result<(), Failure> {
     let shown = |n: usize, most: usize| u32::try_from(n.min(most)).unwrap_or(0);
-    let width = file.parts.values().map(|p| shown(p.model.n_features(), MOST_COLUMNS)).max().unwrap_or(1);
-    let height = file.parts.values().map(|p| GAP + ROW * shown(p.model.timesteps(), MOST_ROWS)).sum::<u32>();
+    let width = file
+        .parts
+        .values()
+        .map(|p| shown(p.model.n_features(), MOST_COLUMNS))
+        .max()
+        .unwrap_or(1);
+    let height = file
+        .parts
+        .values()
+        .map(|p| GAP + ROW * shown(p.model.timesteps(), MOST_ROWS))
+        .sum::<u32>();
     let mut image = RgbImage::new(width.max(256), height.max(1));
     let mut y = 0;
     for (name, part) in &file.parts {

@@ -28,7 +28,12 @@ pub struct Arguments {
     #[arg(required = true, value_name = "STATS")]
     stats: Vec<PathBuf>,
     /// Model file to write.
-    #[arg(short, long, value_name = "MODEL.drfm", required_unless_present = "stats_out")]
+    #[arg(
+        short,
+        long,
+        value_name = "MODEL.drfm",
+        required_unless_present = "stats_out"
+    )]
     output: Option<PathBuf>,
     /// The model of stage one that statistics of stage two were gathered with.
     #[arg(long, value_name = "MODEL")]
@@ -50,7 +55,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         check_target(path)?;
     }
     for (i, path) in arguments.stats.iter().enumerate() {
-        if let Some(other) = arguments.stats.iter().take(i).find(|other| same_file(other, path)) {
+        if let Some(other) = arguments
+            .stats
+            .iter()
+            .take(i)
+            .find(|other| same_file(other, path))
+        {
             return Err(Failure::Usage(format!(
                 "{} and {} are the same statistics: give each once",
                 other.display(),
@@ -58,7 +68,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             )));
         }
     }
-    let base = arguments.base.as_deref().map(models::load_file).transpose()?;
+    let base = arguments
+        .base
+        .as_deref()
+        .map(models::load_file)
+        .transpose()?;
     let mut sum: Option<StageStats> = None;
     for path in &arguments.stats {
         interrupt::check()?;
@@ -70,7 +84,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 .map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?,
         }
     }
-    let sum = sum.ok_or_else(|| Failure::Usage("give at least one file of statistics".to_owned()))?;
+    let sum =
+        sum.ok_or_else(|| Failure::Usage("give at least one file of statistics".to_owned()))?;
     match (sum.stage, &base) {
         (Stage::Second, None) if arguments.output.is_some() => {
             return Err(Failure::Usage(
@@ -115,7 +130,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn read(path: &Path) -> Result<StageStats, Failure> {
     let told = |e: &dyn std::fmt::Display| Failure::Failed(format!("{}: {e}", path.display()));
     if path.is_dir() {
-        return Err(told(&"this is a folder: give the files of statistics in it"));
+        return Err(told(
+            &"this is a folder: give the files of statistics in it",
+        ));
     }
     let file = File::open(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => told(&"there is no such file: check the name"),

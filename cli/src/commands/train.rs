@@ -48,7 +48,12 @@ pub struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Model file to write.
-    #[arg(short, long, value_name = "MODEL.drfm", required_unless_present = "stats_out")]
+    #[arg(
+        short,
+        long,
+        value_name = "MODEL.drfm",
+        required_unless_present = "stats_out"
+    )]
     output: Option<PathBuf>,
     /// What the model sees: windows of the spectrum (best quality) or of samples (as in the paper).
     #[arg(long, value_enum, default_value_t = DomainChoice::Spectral)]
@@ -124,7 +129,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for path in arguments.output.iter().chain(&arguments.stats_out) {
         check_target(path)?;
     }
-    let base = arguments.base.as_deref().map(models::load_file).transpose()?;
+    let base = arguments
+        .base
+        .as_deref()
+        .map(models::load_file)
+        .transpose()?;
     let options = match &base {
         Some(base) => options_of(base)?,
         None => options(arguments, kind),
@@ -133,7 +142,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let count = clips.len();
     let clips = usable_clips(clips)?;
     if clips.len() < count {
-        report::warn(&format!("{} silent recordings are left out", count - clips.len()));
+        report::warn(&format!(
+            "{} silent recordings are left out",
+            count - clips.len()
+        ));
     }
     let mut bar = Bar::new(arguments.json);
     let (stats, model) = train_on(arguments, &options, base.as_ref(), &clips, &mut bar)?;
@@ -145,7 +157,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let (Some(path), Some(model)) = (&arguments.output, &model) {
         model.save(path).map_err(Failure::of)?;
     }
-    tell(arguments, &clips, model.as_ref(), started.elapsed().as_secs_f64())
+    tell(
+        arguments,
+        &clips,
+        model.as_ref(),
+        started.elapsed().as_secs_f64(),
+    )
 }
 
 fn not_built(what: &str) -> Failure {
@@ -183,7 +200,11 @@ fn train_on(
         let model = train(options, clips, &mut |p| bar.tell(p))?;
         return Ok((None, Some(model)));
     }
-    let stage = if base.is_some() { Stage::Second } else { Stage::First };
+    let stage = if base.is_some() {
+        Stage::Second
+    } else {
+        Stage::First
+    };
     let stats = gather_stage(stage, options, base, clips, &mut |p| bar.tell(p))?;
     let model = match &arguments.output {
         Some(_) => Some(solve_stage(&stats, base, &mut |p| bar.tell(p))?),
@@ -207,7 +228,10 @@ fn read_clips(arguments: &Arguments) -> Result<Vec<Clip>, Failure> {
         match result {
             Ok(clip) => {
                 if clip.incomplete {
-                    report::warn(&format!("{} is cut short or damaged: using what can be read", path.display()));
+                    report::warn(&format!(
+                        "{} is cut short or damaged: using what can be read",
+                        path.display()
+                    ));
                 }
                 clips.push(clip.clip);
             }
@@ -230,7 +254,12 @@ pub fn write_stats(path: &Path, stats: &StageStats) -> Result<(), Failure> {
     })
 }
 
-fn tell(arguments: &Arguments, clips: &[Clip], model: Option<&ModelFile>, wall: f64) -> Result<(), Failure> {
+fn tell(
+    arguments: &Arguments,
+    clips: &[Clip],
+    model: Option<&ModelFile>,
+    wall: f64,
+) -> Result<(), Failure> {
     let sound = seconds_of(clips);
     if arguments.json {
         return report::print_json(&json!({
@@ -247,7 +276,9 @@ fn tell(arguments: &Arguments, clips: &[Clip], model: Option<&ModelFile>, wall: 
     if let Some(model) = model {
         text.push_str(&steps_table(&model.training).to_string());
     }
-    let memory = peak_memory_bytes().map_or(String::new(), |b| format!(", {} MB of memory at most", b / 1_000_000));
+    let memory = peak_memory_bytes().map_or(String::new(), |b| {
+        format!(", {} MB of memory at most", b / 1_000_000)
+    });
     text.push_str(&format!(
         "{} recordings, {} of sound, in {wall:.1} s{memory}\n",
         clips.len(),

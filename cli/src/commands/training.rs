@@ -68,12 +68,15 @@ impl Drop for Bar {
 /// A missing folder, or a folder as target.
 pub fn check_target(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
-        return Err(Failure::Failed(format!("{} is a folder: give a file name in it", path.display())));
+        return Err(Failure::Failed(format!(
+            "{} is a folder: give a file name in it",
+            path.display()
+        )));
     }
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Failure::Failed(format!("there is no folder {}: create it first", folder.display())))
-        }
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Failure::Failed(
+            format!("there is no folder {}: create it first", folder.display()),
+        )),
         _ => Ok(()),
     }
 }

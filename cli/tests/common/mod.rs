@@ -11,7 +11,11 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 
 /// Runs `drfm`.
 pub fn drfm<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
-    Command::cargo_bin("drfm").unwrap().args(arguments).output().unwrap()
+    Command::cargo_bin("drfm")
+        .unwrap()
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// Runs `drfm` with arguments split at blanks; `{}` stands for the folder.
@@ -28,7 +32,11 @@ pub fn drfm_in(folder: &Path, arguments: &str) -> Output {
 pub fn works(folder: &Path, arguments: &str) -> String {
     let out = drfm_in(folder, arguments);
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(out.status.success(), "{arguments}: {text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{arguments}: {text}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     text
 }
 
@@ -51,7 +59,9 @@ pub fn music(rate_hz: u32, seconds: f64, seed: u64) -> Vec<f32> {
             let t = i as f64 / f64::from(rate_hz);
             let note = base * 1.122f64.powi((t * 3.0) as i32 % 7);
             let decay = (-3.0 * (t * 3.0).fract()).exp();
-            let tone: f64 = (1..6).map(|h| (std::f64::consts::TAU * note * f64::from(h) * t).sin() / f64::from(h)).sum();
+            let tone: f64 = (1..6)
+                .map(|h| (std::f64::consts::TAU * note * f64::from(h) * t).sin() / f64::from(h))
+                .sum();
             (0.15 * decay * tone + 0.003 * rng.normal()) as f32
         })
         .collect()
@@ -63,7 +73,11 @@ pub fn write_wav(path: &Path, rate_hz: u32, channels: u16, bits: u16, samples: &
         channels,
         sample_rate: rate_hz,
         bits_per_sample: if bits == 0 { 32 } else { bits },
-        sample_format: if bits == 0 { SampleFormat::Float } else { SampleFormat::Int },
+        sample_format: if bits == 0 {
+            SampleFormat::Float
+        } else {
+            SampleFormat::Int
+        },
     };
     let mut wav = WavWriter::create(path, spec).unwrap();
     for x in samples {
@@ -71,7 +85,8 @@ pub fn write_wav(path: &Path, rate_hz: u32, channels: u16, bits: u16, samples: &
             wav.write_sample(*x).unwrap();
         } else {
             let scale = 2f64.powi(i32::from(bits) - 1);
-            wav.write_sample((f64::from(*x) * scale).round().clamp(-scale, scale - 1.0) as i32).unwrap();
+            wav.write_sample((f64::from(*x) * scale).round().clamp(-scale, scale - 1.0) as i32)
+                .unwrap();
         }
     }
     wav.finalize().unwrap();
@@ -82,8 +97,14 @@ pub fn read_wav(path: &Path) -> (WavSpec, Vec<f64>) {
     let mut wav = hound::WavReader::open(path).unwrap();
     let spec = wav.spec();
     let samples = match spec.sample_format {
-        SampleFormat::Float => wav.samples::<f32>().map(|x| f64::from(x.unwrap())).collect(),
-        SampleFormat::Int => wav.samples::<i32>().map(|x| f64::from(x.unwrap())).collect(),
+        SampleFormat::Float => wav
+            .samples::<f32>()
+            .map(|x| f64::from(x.unwrap()))
+            .collect(),
+        SampleFormat::Int => wav
+            .samples::<i32>()
+            .map(|x| f64::from(x.unwrap()))
+            .collect(),
     };
     (spec, samples)
 }
@@ -91,7 +112,13 @@ pub fn read_wav(path: &Path) -> (WavSpec, Vec<f64>) {
 /// Writes six recordings of three seconds into `folder`.
 pub fn write_recordings(folder: &Path) {
     for i in 0..6 {
-        write_wav(&folder.join(format!("r{i}.wav")), 48_000, 1, 16, &music(48_000, 3.0, i));
+        write_wav(
+            &folder.join(format!("r{i}.wav")),
+            48_000,
+            1,
+            16,
+            &music(48_000, 3.0, i),
+        );
     }
 }
 
@@ -101,7 +128,10 @@ pub fn model() -> &'static Path {
     let (_, path) = MODEL.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         write_recordings(folder.path());
-        works(folder.path(), "train . -o m.drfm --modes live --features 24");
+        works(
+            folder.path(),
+            "train . -o m.drfm --modes live --features 24",
+        );
         let path = folder.path().join("m.drfm");
         (folder, path)
     });
@@ -111,7 +141,13 @@ pub fn model() -> &'static Path {
 /// A folder with `take.wav` (mono, 48 kHz, 16 bits, 2 s).
 pub fn folder_with_take() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    write_wav(&folder.path().join("take.wav"), 48_000, 1, 16, &music(48_000, 2.0, 9));
+    write_wav(
+        &folder.path().join("take.wav"),
+        48_000,
+        1,
+        16,
+        &music(48_000, 2.0, 9),
+    );
     folder
 }
 

@@ -18,5 +18,8 @@ pub fn names() -> &'static [&'static str] {
 /// The model file of a name.
 #[must_use]
 pub fn bytes(name: &str) -> Option<&'static [u8]> {
-    MODELS.iter().find(|(n, _)| *n == name).map(|(_, bytes)| *bytes)
+    MODELS
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, bytes)| *bytes)
 }

@@ -133,7 +133,9 @@ pub enum FileDenoiseError {
         seconds: f64,
     },
     /// The stretch is too short.
-    #[error("the noise stretch lasts {0:.4} s, but at least {LEAST_NOISE_SECONDS} s are needed (0.5 s or more is better): mark a longer one")]
+    #[error(
+        "the noise stretch lasts {0:.4} s, but at least {LEAST_NOISE_SECONDS} s are needed (0.5 s or more is better): mark a longer one"
+    )]
     NoiseTooShort(f64),
     /// The stretch is silent.
     #[error("the noise taken from {} is silent: mark a stretch where only the noise is heard", .0.display())]
@@ -204,7 +206,12 @@ pub fn denoise_file(
         }
         FileNoise::Recording(clip) => (learn_from_recording(&job.input, spec, clip)?, None),
     };
-    let mut denoiser = StreamDenoiser::new(chain, spec.rate_hz, spec.channels, NoiseSource::Known(spectra.clone()));
+    let mut denoiser = StreamDenoiser::new(
+        chain,
+        spec.rate_hz,
+        spec.channels,
+        NoiseSource::Known(spectra.clone()),
+    );
     denoiser.set_amount_db(job.amount_db);
     denoiser.set_output(job.heard);
     denoiser.settle();
@@ -213,7 +220,8 @@ pub fn denoise_file(
         spec,
         frames: 0,
         latency_samples: latency,
-        noise_power: spectra.iter().map(|s| f64::from(s.variance())).sum::<f64>() / spectra.len().max(1) as f64,
+        noise_power: spectra.iter().map(|s| f64::from(s.variance())).sum::<f64>()
+            / spectra.len().max(1) as f64,
         clipped: 0,
         broken: 0,
         truncated: false,
@@ -281,13 +289,23 @@ fn primed(path: &Path, observer: FileObserver<'_>) -> Result<Tracking, FileDenoi
 
 /// Denoises a mono signal as [`denoise_file`] does a file: aligned and of the same length; `None` tracks the noise.
 #[must_use]
-pub fn denoise_signal(chain: &Chain, rate_hz: u32, samples: &[f32], noise: Option<NoiseSpectrum>) -> Vec<f32> {
+pub fn denoise_signal(
+    chain: &Chain,
+    rate_hz: u32,
+    samples: &[f32],
+    noise: Option<NoiseSpectrum>,
+) -> Vec<f32> {
     let mut tracking = match noise {
         Some(_) => None,
         None => Some(Tracking::of_signal(rate_hz, samples)),
     };
     let spectra = noise.map_or_else(
-        || tracking.as_ref().map(Tracking::estimates).unwrap_or_default(),
+        || {
+            tracking
+                .as_ref()
+                .map(Tracking::estimates)
+                .unwrap_or_default()
+        },
         |spectrum| vec![spectrum],
     );
     let mut denoiser = StreamDenoiser::new(chain, rate_hz, 1, NoiseSource::Known(spectra));
@@ -352,7 +370,11 @@ impl Blocks {
     /// Puts silence in place of broken samples; returns how many there were.
     fn count_broken(&mut self, frames: usize) -> u64 {
         let mut count = 0;
-        for sample in self.channels.iter_mut().flat_map(|c| c.iter_mut().take(frames)) {
+        for sample in self
+            .channels
+            .iter_mut()
+            .flat_map(|c| c.iter_mut().take(frames))
+        {
             if !sample.is_finite() || sample.abs() > BROKEN_ABOVE {
                 *sample = 0.0;
                 count += 1;
@@ -368,7 +390,12 @@ impl Blocks {
         BLOCK_FRAMES
     }
 
-    fn denoise(&mut self, denoiser: &mut StreamDenoiser, tracking: Option<&mut Tracking>, frames: usize) {
+    fn denoise(
+        &mut self,
+        denoiser: &mut StreamDenoiser,
+        tracking: Option<&mut Tracking>,
+        frames: usize,
+    ) {
         let Some(tracking) = tracking else {
             process(denoiser, &mut self.channels, 0, frames);
             return;
@@ -396,7 +423,9 @@ impl Blocks {
                 *place = *sample;
             }
         }
-        self.interleaved.get(..(to - from) * count).unwrap_or_default()
+        self.interleaved
+            .get(..(to - from) * count)
+            .unwrap_or_default()
     }
 }
 
@@ -428,7 +457,9 @@ fn read_stretch(path: &Path, start: f64, end: f64) -> Result<Vec<Vec<f32>>, File
             break;
         }
         blocks.count_broken(frames);
-        let place = |frame: u64| usize::try_from(frame.saturating_sub(position)).map_or(frames, |f| f.min(frames));
+        let place = |frame: u64| {
+            usize::try_from(frame.saturating_sub(position)).map_or(frames, |f| f.min(frames))
+        };
         let (a, b) = (place(from), place(to));
         for (out, channel) in stretch.iter_mut().zip(&blocks.channels) {
             out.extend_from_slice(channel.get(a..b).unwrap_or_default());
@@ -447,8 +478,15 @@ fn read_stretch(path: &Path, start: f64, end: f64) -> Result<Vec<Vec<f32>>, File
 }
 
 /// One spectrum a channel; a channel that is silent there (an unused input) has no noise.
-fn learn(path: &Path, rate_hz: u32, channels: &[Vec<f32>]) -> Result<Vec<NoiseSpectrum>, FileDenoiseError> {
-    let learned: Vec<Option<NoiseSpectrum>> = channels.iter().map(|c| NoiseSpectrum::learn(rate_hz, &[c])).collect();
+fn learn(
+    path: &Path,
+    rate_hz: u32,
+    channels: &[Vec<f32>],
+) -> Result<Vec<NoiseSpectrum>, FileDenoiseError> {
+    let learned: Vec<Option<NoiseSpectrum>> = channels
+        .iter()
+        .map(|c| NoiseSpectrum::learn(rate_hz, &[c]))
+        .collect();
     if learned.iter().all(Option::is_none) {
         return Err(FileDenoiseError::NoiseSilent(path.to_path_buf()));
     }
@@ -473,7 +511,13 @@ fn learn_from_recording(
         let finite: Vec<f32> = channel
             .iter()
             .take(most)
-            .map(|x| if x.is_finite() && x.abs() <= BROKEN_ABOVE { *x } else { 0.0 })
+            .map(|x| {
+                if x.is_finite() && x.abs() <= BROKEN_ABOVE {
+                    *x
+                } else {
+                    0.0
+                }
+            })
             .collect();
         channels.push(resample(&finite, clip.rate_hz, spec.rate_hz)?);
     }

@@ -92,7 +92,7 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
             d_in: patch_inputs + config.context_inputs(),
             n_features: training.features.unwrap_or(features),
             seed: training.seed,
-            stream: name.bytes().fold(0, |h, b| h * 31 + u64::from(b)),
+            stream: name.bytes().fold(0u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b))),
             groups: vec![
                 FeatureGroup {
                     inputs: patch_inputs,

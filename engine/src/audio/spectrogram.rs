@@ -35,7 +35,14 @@ pub struct Spectrogram {
 impl Spectrogram {
     /// A spectrogram of `total` samples to come, `low_hz` (first row) to `high_hz` (last row).
     #[must_use]
-    pub fn new(rate_hz: u32, total: u64, columns: usize, rows: usize, low_hz: f64, high_hz: f64) -> Self {
+    pub fn new(
+        rate_hz: u32,
+        total: u64,
+        columns: usize,
+        rows: usize,
+        low_hz: f64,
+        high_hz: f64,
+    ) -> Self {
         let (columns, rows) = (columns.max(1), rows.max(1));
         let shape = FRAMES.at_rate(rate_hz);
         let transform = FrameTransform::new(shape);
@@ -70,7 +77,9 @@ impl Spectrogram {
     /// Takes samples in.
     pub fn push(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
-            let n = usize::try_from(self.next - self.seen).unwrap_or(usize::MAX).min(samples.len());
+            let n = usize::try_from(self.next - self.seen)
+                .unwrap_or(usize::MAX)
+                .min(samples.len());
             let (now, later) = samples.split_at(n);
             samples = later;
             let window = self.recent.len();
@@ -95,7 +104,10 @@ impl Spectrogram {
         for (row, (from, to)) in self.bins_of_row.iter().enumerate() {
             let to = (*to).min(self.spectrum.len());
             let bins = &self.spectrum[(*from).min(to)..to];
-            let power = bins.iter().map(|b| f64::from(b.norm_sqr())).fold(0.0, f64::max);
+            let power = bins
+                .iter()
+                .map(|b| f64::from(b.norm_sqr()))
+                .fold(0.0, f64::max);
             self.sum[column * self.rows + row] += power;
         }
     }
@@ -117,7 +129,10 @@ impl Spectrogram {
                 continue;
             }
             let scale = 1.0 / f64::from(self.count[column]);
-            for (level, sum) in levels[start..start + self.rows].iter_mut().zip(&self.sum[start..]) {
+            for (level, sum) in levels[start..start + self.rows]
+                .iter_mut()
+                .zip(&self.sum[start..])
+            {
                 *level = 10.0 * libm::log10((sum * scale).max(FLOOR)) as f32;
             }
         }
@@ -157,14 +172,20 @@ impl Comparison {
         let total = spec.frames.unwrap_or(1);
         let new = || Spectrogram::new(spec.rate_hz, total, size.0, size.1, range_hz.0, range_hz.1);
         let (mut before, mut after, mut removed) = (new(), new(), new());
-        let mut blocks = [vec![0.0f32; 4096 * spec.channels], vec![0.0f32; 4096 * recording.spec().channels]];
+        let mut blocks = [
+            vec![0.0f32; 4096 * spec.channels],
+            vec![0.0f32; 4096 * recording.spec().channels],
+        ];
         loop {
             let [a, b] = &mut blocks;
             let frames = result.read_into(a)?.min(recording.read_into(b)?);
             if frames == 0 {
                 break;
             }
-            let [result, recording] = [mono(a, spec.channels, frames), mono(b, recording.spec().channels, frames)];
+            let [result, recording] = [
+                mono(a, spec.channels, frames),
+                mono(b, recording.spec().channels, frames),
+            ];
             let rest: Vec<f32> = recording.iter().zip(&result).map(|(x, y)| x - y).collect();
             before.push(&recording);
             after.push(if residual { &rest } else { &result });
@@ -197,7 +218,13 @@ mod tests {
     fn a_tone_lights_up_its_row_for_as_long_as_it_sounds() {
         let rate = 48_000;
         let x: Vec<f32> = (0..96_000)
-            .map(|i| if i < 48_000 { (i as f32 * std::f32::consts::TAU * 1000.0 / rate as f32).sin() } else { 0.0 })
+            .map(|i| {
+                if i < 48_000 {
+                    (i as f32 * std::f32::consts::TAU * 1000.0 / rate as f32).sin()
+                } else {
+                    0.0
+                }
+            })
             .collect();
         for block in [1000, 96_000] {
             let mut s = Spectrogram::new(rate, 96_000, 20, 60, 40.0, 20_000.0);
@@ -205,7 +232,9 @@ mod tests {
             let levels = s.finish();
             assert_eq!(levels.len(), 20 * 60);
             let loudest = |column: usize| {
-                (0..60).max_by(|a, b| levels[column * 60 + a].total_cmp(&levels[column * 60 + b])).unwrap()
+                (0..60)
+                    .max_by(|a, b| levels[column * 60 + a].total_cmp(&levels[column * 60 + b]))
+                    .unwrap()
             };
             // 1000 Hz is at 60 log(25) / log(500) = 31.1.
             assert!((30..=32).contains(&loudest(4)), "{}", loudest(4));

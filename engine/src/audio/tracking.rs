@@ -15,7 +15,9 @@ impl Tracking {
     #[must_use]
     pub fn new(rate_hz: u32, channels: usize) -> Self {
         Self {
-            trackers: (0..channels).map(|_| NoiseTracker::new(rate_hz, 1)).collect(),
+            trackers: (0..channels)
+                .map(|_| NoiseTracker::new(rate_hz, 1))
+                .collect(),
         }
     }
 
@@ -23,7 +25,9 @@ impl Tracking {
     #[must_use]
     pub fn of_signal(rate_hz: u32, samples: &[f32]) -> Self {
         let mut tracking = Self::new(rate_hz, 1);
-        let heard = samples.len().min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);
+        let heard = samples
+            .len()
+            .min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);
         tracking.hear(&[samples], heard);
         tracking
     }
@@ -31,7 +35,12 @@ impl Tracking {
     /// Samples until the next estimate.
     #[must_use]
     pub fn wanted(&self) -> usize {
-        self.trackers.iter().map(NoiseTracker::wanted).min().unwrap_or(usize::MAX).max(1)
+        self.trackers
+            .iter()
+            .map(NoiseTracker::wanted)
+            .min()
+            .unwrap_or(usize::MAX)
+            .max(1)
     }
 
     /// Takes in samples `start..start + n` of every channel, `n` up to [`Self::wanted`]; true when estimates changed.

@@ -1,7 +1,5 @@
 //! What a spectral model file tells about its training, read back.
 
-use std::collections::BTreeMap;
-
 use super::trainer::{SpectralTraining, TrainerError};
 use crate::model::file::ModelFile;
 use crate::train::TrainReport;
@@ -20,17 +18,22 @@ pub fn options_of(model: &ModelFile) -> Result<SpectralTraining, TrainerError> {
         .cloned()
         .and_then(|options| serde_json::from_value(options).ok())
         .ok_or_else(|| {
-            TrainerError::Model("the base model does not tell how it was trained: give one that drfm has made".to_owned())
+            TrainerError::Model(
+                "the base model does not tell how it was trained: give one that drfm has made"
+                    .to_owned(),
+            )
         })
 }
 
-/// How well each step was learned, by name; empty if the model does not tell.
+/// How well each step was learned, the first stage first; empty if the model does not tell.
 #[must_use]
-pub fn reports_of(training: &serde_json::Value) -> BTreeMap<String, TrainReport> {
+pub fn reports_of(training: &serde_json::Value) -> Vec<(String, TrainReport)> {
     STAGES
         .iter()
         .filter_map(|stage| training.get(stage)?.get("steps")?.as_object())
         .flatten()
-        .filter_map(|(name, report)| Some((name.clone(), serde_json::from_value(report.clone()).ok()?)))
+        .filter_map(|(name, report)| {
+            Some((name.clone(), serde_json::from_value(report.clone()).ok()?))
+        })
         .collect()
 }

@@ -34,7 +34,8 @@ pub fn gate_summaries(model: &Drfm) -> Vec<GateSummary> {
             let count = |f: &dyn Fn(f32) -> bool| gates.iter().filter(|g| f(**g)).count();
             let summary = GateSummary {
                 timestep,
-                mean: gates.iter().map(|g| f64::from(g.abs())).sum::<f64>() / gates.len().max(1) as f64,
+                mean: gates.iter().map(|g| f64::from(g.abs())).sum::<f64>()
+                    / gates.len().max(1) as f64,
                 open: count(&|g| g.abs() > 1.0 - NEAR),
                 closed: count(&|g| g.abs() < NEAR),
                 negative: count(&|g| g <= -NEAR),
@@ -47,7 +48,12 @@ pub fn gate_summaries(model: &Drfm) -> Vec<GateSummary> {
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    };
     let norm = libm::sqrt(dot(a, a) * dot(b, b));
     if norm > 0.0 { dot(a, b) / norm } else { 0.0 }
 }
