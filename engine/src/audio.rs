@@ -27,8 +27,16 @@ pub mod step;
 pub mod stft;
 pub mod tracking;
 pub mod trainer;
+pub mod trainer_adam;
 pub mod training_record;
 pub mod training_set;
 mod wav_source;
 pub mod waveform;
+pub mod waveform_generate;
+pub mod waveform_kernel;
+pub mod waveform_linear;
+pub mod waveform_stream;
+#[cfg(test)]
+mod waveform_stream_tests;
+pub mod waveform_training;
 pub mod writer;

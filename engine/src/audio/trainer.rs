@@ -121,7 +121,7 @@ pub struct StageStats {
     steps: BTreeMap<String, Stats>,
 }
 
-fn sampling(training: &SpectralTraining) -> Sampling {
+pub(super) fn sampling(training: &SpectralTraining) -> Sampling {
     Sampling {
         rate_hz: TRAINING_RATE_HZ,
         excerpt_seconds: 5.0,

@@ -40,6 +40,11 @@ impl Clip {
         &self.samples
     }
 
+    /// Digest of the samples.
+    pub(super) const fn identity(&self) -> u64 {
+        self.identity
+    }
+
     /// Whether the file belongs to the validation split, by which the ridge is chosen.
     #[must_use]
     pub const fn is_validation(&self) -> bool {
