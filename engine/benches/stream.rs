@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("mode      block  latency ms  real-time factor  slowest / average block");
     for mode in Mode::ALL {
         for block in [64, 512] {
-            let noise = NoiseSource::Known(vec![NoiseSpectrum::white(RATE_HZ, (sigma * sigma) as f32)]);
+            let noise =
+                NoiseSource::Known(vec![NoiseSpectrum::white(RATE_HZ, (sigma * sigma) as f32)]);
             let mut stream = StreamDenoiser::new(model.chain(mode)?, RATE_HZ, 2, noise);
             let mut sound = input.clone();
             let mut times = Vec::new();

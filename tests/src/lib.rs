@@ -7,7 +7,9 @@ use drfm_engine::audio::reader::read_all;
 /// Path of a file in `tests/fixtures`.
 #[must_use]
 pub fn fixture_path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
 }
 
 /// The mono samples of a recording in `tests/fixtures`.

@@ -30,7 +30,11 @@ fn processing_never_allocates() {
                 assert_no_alloc(|| {
                     stream.process(&mut [&mut a[at..end], &mut b[at..end], &mut c[at..end]]);
                     stream.set_amount_db((at % 40) as f32);
-                    stream.set_output(if at % 3 == 0 { Output::Removed } else { Output::Denoised });
+                    stream.set_output(if at % 3 == 0 {
+                        Output::Removed
+                    } else {
+                        Output::Denoised
+                    });
                     if at > 90_000 {
                         stream.reset();
                     }

@@ -19,7 +19,12 @@ fn noise(n: usize, sigma: f64, seed: u64) -> Vec<f32> {
 
 fn denoise(model: &DenoiserModel, mode: Mode, noisy: &[f32], noise: &[f32]) -> Vec<f32> {
     let spectrum = NoiseSpectrum::learn(RATE_HZ, &[noise]).unwrap();
-    let mut stream = StreamDenoiser::new(model.chain(mode).unwrap(), RATE_HZ, 1, NoiseSource::Known(vec![spectrum]));
+    let mut stream = StreamDenoiser::new(
+        model.chain(mode).unwrap(),
+        RATE_HZ,
+        1,
+        NoiseSource::Known(vec![spectrum]),
+    );
     let latency = stream.latency_samples();
     let mut sound = noisy.to_vec();
     sound.resize(noisy.len() + latency, 0.0);
@@ -43,7 +48,11 @@ fn measure(instrument: &str, input_snr_db: f64) -> [f64; 4] {
     let model = DenoiserModel::from_bytes(embedded::bytes(instrument).unwrap()).unwrap();
     let ours = |mode| snr_db(&clean, &denoise(&model, mode, &noisy, &known));
     let classic = |window, hop| {
-        let filter = Baseline::DdWiener { window, hop, alpha: 0.98 };
+        let filter = Baseline::DdWiener {
+            window,
+            hop,
+            alpha: 0.98,
+        };
         snr_db(&clean, &filter.denoise(&noisy, &known, None).unwrap())
     };
     [
@@ -60,8 +69,13 @@ fn embedded_models_beat_the_classical_filters() {
         let mut margins = [0.0; 2];
         for input_snr_db in [0.0, 10.0, 20.0] {
             let [best, live, long, short] = measure(instrument, input_snr_db);
-            println!("{instrument} {input_snr_db} dB in: best {best:.2}, classical {long:.2}; live {live:.2}, classical {short:.2}");
-            assert!(best > input_snr_db + 4.0, "{instrument} at {input_snr_db} dB: {best}");
+            println!(
+                "{instrument} {input_snr_db} dB in: best {best:.2}, classical {long:.2}; live {live:.2}, classical {short:.2}"
+            );
+            assert!(
+                best > input_snr_db + 4.0,
+                "{instrument} at {input_snr_db} dB: {best}"
+            );
             margins[0] += (best - long) / 3.0;
             margins[1] += (live - short) / 3.0;
         }
@@ -91,7 +105,12 @@ fn clean_input_comes_out_clean() {
     for instrument in ["guitar", "flute"] {
         let clean = fixture(&format!("{instrument}.flac"));
         let model = DenoiserModel::from_bytes(embedded::bytes(instrument).unwrap()).unwrap();
-        let mut stream = StreamDenoiser::new(model.chain(Mode::Balanced).unwrap(), RATE_HZ, 1, NoiseSource::Adaptive);
+        let mut stream = StreamDenoiser::new(
+            model.chain(Mode::Balanced).unwrap(),
+            RATE_HZ,
+            1,
+            NoiseSource::Adaptive,
+        );
         let latency = stream.latency_samples();
         let mut sound = clean.clone();
         sound.resize(clean.len() + latency, 0.0);

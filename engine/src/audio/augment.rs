@@ -61,13 +61,20 @@ pub struct Mixture {
 
 /// Draws a mixture of `excerpt`. Silence stays silence and gets noise only.
 #[must_use]
-pub fn mix(excerpt: &[f32], rate_hz: u32, augmentation: &Augmentation, rng: &mut StableRng) -> Mixture {
+pub fn mix(
+    excerpt: &[f32],
+    rate_hz: u32,
+    augmentation: &Augmentation,
+    rng: &mut StableRng,
+) -> Mixture {
     let n = excerpt.len();
     let mut clean = excerpt.to_vec();
     let snr_db = rng.uniform_in(augmentation.snr_db.0, augmentation.snr_db.1);
     if rng.uniform() < augmentation.tilt_share {
         let slope = -rng.uniform() * augmentation.tilt_db_per_octave;
-        filter(&mut clean, rate_hz, |hz| slope * libm::log2(hz.clamp(50.0, 7_700.0) / 50.0));
+        filter(&mut clean, rate_hz, |hz| {
+            slope * libm::log2(hz.clamp(50.0, 7_700.0) / 50.0)
+        });
     }
     let power = clean.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / n.max(1) as f64;
     if power > 0.0 {
@@ -89,7 +96,9 @@ pub fn mix(excerpt: &[f32], rate_hz: u32, augmentation: &Augmentation, rng: &mut
         });
         let seconds = n as f64 / f64::from(rate_hz);
         let count = (seconds / augmentation.drift_seconds).ceil() as usize + 2;
-        let drift: Vec<f64> = (0..count).map(|_| augmentation.drift_db * rng.normal()).collect();
+        let drift: Vec<f64> = (0..count)
+            .map(|_| augmentation.drift_db * rng.normal())
+            .collect();
         for (i, x) in noise.iter_mut().enumerate() {
             let db = interpolate(&drift, i as f64 / n as f64);
             *x *= libm::exp10(db / 20.0) as f32;
@@ -150,7 +159,8 @@ mod tests {
             ..Augmentation::default()
         };
         let m = mix(&music, 48_000, &exact, &mut StableRng::new(1, 1));
-        let power = |x: &[f32]| x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / x.len() as f64;
+        let power =
+            |x: &[f32]| x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / x.len() as f64;
         let noise: Vec<f32> = m.noisy.iter().zip(&m.clean).map(|(y, x)| y - x).collect();
         assert!((power(&m.clean) - 10.0).abs() < 1e-3);
         assert!((power(&noise) - 1.0).abs() < 0.03);

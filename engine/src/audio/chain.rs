@@ -26,7 +26,11 @@ impl StepModel {
         (kernel.context_inputs() == config.context_inputs()
             && config.normalisation.len() == config.contexts.len()
             && kernel.timesteps() == config.schedule.timesteps())
-        .then_some(Self { config, model, kernel })
+        .then_some(Self {
+            config,
+            model,
+            kernel,
+        })
     }
 
     /// The model made ready for the audio thread.
@@ -135,8 +139,11 @@ impl Collector<'_> {
         let shape = self.transform.shape();
         let mut scratch = self.transform.make_scratch();
         let end = m * shape.hop + shape.window;
-        self.transform
-            .synthesise_into(spectrum, &mut scratch, &mut self.padded[end - shape.synthesis..end]);
+        self.transform.synthesise_into(
+            spectrum,
+            &mut scratch,
+            &mut self.padded[end - shape.synthesis..end],
+        );
     }
 
     /// The signal.
@@ -186,7 +193,10 @@ pub fn for_each_refined_frame(
     if let Some(long) = long {
         let z = estimate_first(first, rate_hz, noisy);
         let z_long = estimate_first(long, rate_hz, noisy);
-        let (z, z_long) = (Framed::new(&transform, &z), Framed::new(&transform, &z_long));
+        let (z, z_long) = (
+            Framed::new(&transform, &z),
+            Framed::new(&transform, &z_long),
+        );
         for_each_frame(&mut second, &framed, Some(&z), Some(&z_long), each);
         return;
     }

@@ -103,7 +103,14 @@ pub fn fast_log10(x: f32) -> f32 {
 }
 
 /// `log10(1 + m) / m` on `[sqrt(1/2) - 1, sqrt(2) - 1]` in rising powers of m, by Chebyshev fit.
-const LOG: [f32; 6] = [0.434_296_52, -0.217_105_4, 0.144_432_35, -0.110_301_38, 0.095_850_09, -0.062_270_5];
+const LOG: [f32; 6] = [
+    0.434_296_52,
+    -0.217_105_4,
+    0.144_432_35,
+    -0.110_301_38,
+    0.095_850_09,
+    -0.062_270_5,
+];
 
 /// Log of a smoothed noisy power in units of the noise: nearly log SNR above the noise, flat below it.
 #[inline(always)]
@@ -210,7 +217,9 @@ impl TimeMean {
 
     fn frames(&self) -> usize {
         match self.mean {
-            Mean::Span { from, to } => usize::try_from(i32::from(to) - i32::from(from) + 1).unwrap_or(1),
+            Mean::Span { from, to } => {
+                usize::try_from(i32::from(to) - i32::from(from) + 1).unwrap_or(1)
+            }
             Mean::Ema { .. } => 1,
         }
     }
@@ -228,9 +237,15 @@ impl TimeMean {
                 let slice = self.sum.len().div_ceil(REFRESH_FRAMES);
                 let range = self.refresh..(self.refresh + slice).min(self.sum.len());
                 for (f, s) in range.clone().zip(&mut self.sum[range.clone()]) {
-                    *s = (0..frames).map(|a| f64::from(ring.frame(self.age + a)[f])).sum();
+                    *s = (0..frames)
+                        .map(|a| f64::from(ring.frame(self.age + a)[f]))
+                        .sum();
                 }
-                self.refresh = if range.end >= self.sum.len() { 0 } else { range.end };
+                self.refresh = if range.end >= self.sum.len() {
+                    0
+                } else {
+                    range.end
+                };
                 1.0 / frames as f64
             }
             Mean::Ema { frames } => {
@@ -288,14 +303,18 @@ mod tests {
         let spans = [(0, 0), (-3, 3), (-40, 4), (1, 4), (-9, -5)];
         let mut means: Vec<TimeMean> = spans
             .iter()
-            .map(|&(from, to)| TimeMean::new(Plane::Noisy, Mean::Span { from, to }, bins, lookahead))
+            .map(|&(from, to)| {
+                TimeMean::new(Plane::Noisy, Mean::Span { from, to }, bins, lookahead)
+            })
             .collect();
         let depth = means.iter().map(TimeMean::depth).max().unwrap();
         let mut ring = PowerRing::new(bins, depth);
         let mut rng = StableRng::new(3, 0);
         let mut frames: Vec<Vec<f32>> = Vec::new();
         for t in 0..200i32 {
-            let frame: Vec<f32> = (0..bins).map(|_| rng.normal().powi(2) as f32 * 1e3).collect();
+            let frame: Vec<f32> = (0..bins)
+                .map(|_| rng.normal().powi(2) as f32 * 1e3)
+                .collect();
             ring.push().copy_from_slice(&frame);
             frames.push(frame);
             for (m, (from, to)) in means.iter_mut().zip(spans) {

@@ -106,9 +106,21 @@ impl Stages {
     fn new(chain: &Chain, rate_hz: u32, channels: usize) -> Self {
         let buffers = || vec![vec![0.0; PIECE]; channels];
         if let (Some(long), Some(refine)) = (&chain.long, &chain.refine) {
-            let first = Node::new(chain.first.clone(), None, NodeInputs::Noisy, rate_hz, channels);
+            let first = Node::new(
+                chain.first.clone(),
+                None,
+                NodeInputs::Noisy,
+                rate_hz,
+                channels,
+            );
             let long = Node::new(long.clone(), None, NodeInputs::Noisy, rate_hz, channels);
-            let refine = Node::new(refine.clone(), None, NodeInputs::NoisyAndEstimates, rate_hz, channels);
+            let refine = Node::new(
+                refine.clone(),
+                None,
+                NodeInputs::NoisyAndEstimates,
+                rate_hz,
+                channels,
+            );
             let together = first.latency_samples().max(long.latency_samples());
             let delays = |d: usize| vec![DelayLine::new(d); channels];
             return Self::Double {
@@ -140,7 +152,10 @@ impl Stages {
         match self {
             Self::Single { node, .. } => node.latency_samples(),
             Self::Double {
-                first, long, refine, ..
+                first,
+                long,
+                refine,
+                ..
             } => first.latency_samples().max(long.latency_samples()) + refine.latency_samples(),
         }
     }
@@ -149,7 +164,10 @@ impl Stages {
         match self {
             Self::Single { node, .. } => node.wanted(),
             Self::Double {
-                first, long, refine, ..
+                first,
+                long,
+                refine,
+                ..
             } => first.wanted().min(long.wanted()).min(refine.wanted()),
         }
     }
@@ -158,7 +176,10 @@ impl Stages {
         let nodes: [Option<&mut Node>; 3] = match self {
             Self::Single { node, .. } => [Some(node), None, None],
             Self::Double {
-                first, long, refine, ..
+                first,
+                long,
+                refine,
+                ..
             } => [Some(first), Some(long), Some(refine)],
         };
         nodes.into_iter().flatten()
@@ -265,7 +286,9 @@ impl StreamDenoiser {
             dry: vec![DelayLine::new(latency); channels],
             latency,
             adaptive: true,
-            trackers: (0..channels).map(|_| NoiseTracker::new(rate_hz, 1)).collect(),
+            trackers: (0..channels)
+                .map(|_| NoiseTracker::new(rate_hz, 1))
+                .collect(),
             initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
             amount_db: FULL_AMOUNT_DB,
             output: Output::Denoised,
@@ -332,7 +355,11 @@ impl StreamDenoiser {
     /// How deep the noise is taken down, 0 (not at all) to [`FULL_AMOUNT_DB`] and above (wholly). Any thread that owns
     /// the stream; the change is smoothed.
     pub fn set_amount_db(&mut self, amount_db: f32) {
-        self.amount_db = if amount_db.is_finite() { amount_db.max(0.0) } else { FULL_AMOUNT_DB };
+        self.amount_db = if amount_db.is_finite() {
+            amount_db.max(0.0)
+        } else {
+            FULL_AMOUNT_DB
+        };
     }
 
     /// What is heard; the change is smoothed.
@@ -391,7 +418,12 @@ impl StreamDenoiser {
     /// Denoises a block of any length in place, one slice a channel, all of one length; surplus channels are left
     /// alone. Never allocates, locks or waits: safe on the audio thread.
     pub fn process(&mut self, block: &mut [&mut [f32]]) {
-        let length = block.iter().take(self.channels).map(|c| c.len()).min().unwrap_or(0);
+        let length = block
+            .iter()
+            .take(self.channels)
+            .map(|c| c.len())
+            .min()
+            .unwrap_or(0);
         if block.len() < self.channels {
             debug_assert!(false, "fewer channels than the stream has");
             return;
@@ -418,7 +450,8 @@ impl StreamDenoiser {
             }
         }
         for group in &mut self.groups {
-            let input = &self.clean_input[group.first_channel..group.first_channel + group.channels];
+            let input =
+                &self.clean_input[group.first_channel..group.first_channel + group.channels];
             group.stages.process(input, n);
         }
         let target = self.target_mix();
@@ -432,7 +465,8 @@ impl StreamDenoiser {
                 mix = from;
                 for i in 0..n {
                     mix = approach(mix, target, self.smoothing);
-                    block[channel][start + i] = mix.estimate * estimate[i] + mix.input * self.delayed[i];
+                    block[channel][start + i] =
+                        mix.estimate * estimate[i] + mix.input * self.delayed[i];
                 }
             }
         }
@@ -456,7 +490,11 @@ impl StreamDenoiser {
 /// One sample's step towards the target, which is reached exactly in the end.
 fn approach(mix: Mix, target: Mix, share: f32) -> Mix {
     let step = |x: f32, t: f32| {
-        if (t - x).abs() < 1e-5 { t } else { x + share * (t - x) }
+        if (t - x).abs() < 1e-5 {
+            t
+        } else {
+            x + share * (t - x)
+        }
     };
     Mix {
         estimate: step(mix.estimate, target.estimate),

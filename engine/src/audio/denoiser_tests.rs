@@ -55,7 +55,11 @@ fn known(rate_hz: u32) -> NoiseSource {
     NoiseSource::Known(vec![NoiseSpectrum::white(rate_hz, 1e-4)])
 }
 
-fn run(stream: &mut StreamDenoiser, input: &[Vec<f32>], mut block: impl FnMut() -> usize) -> Vec<Vec<f32>> {
+fn run(
+    stream: &mut StreamDenoiser,
+    input: &[Vec<f32>],
+    mut block: impl FnMut() -> usize,
+) -> Vec<Vec<f32>> {
     let mut out = input.to_vec();
     let total = input[0].len();
     let mut at = 0;
@@ -79,7 +83,10 @@ fn any_block_length_gives_the_same_bits() {
                 &input,
                 || usize::MAX,
             );
-            assert!(whole[0].iter().any(|x| x.abs() > 1e-4), "{mode:?}: silence proves nothing");
+            assert!(
+                whole[0].iter().any(|x| x.abs() > 1e-4),
+                "{mode:?}: silence proves nothing"
+            );
             for size in [1, 7, 64, 440, 4096] {
                 let mut stream = StreamDenoiser::new(&chain, 48_000, 2, noise.clone());
                 let cut = run(&mut stream, &input, || size);
@@ -122,7 +129,12 @@ fn streaming_equals_the_whole_signal_run() {
 
 #[test]
 fn an_impulse_arrives_after_the_latency_reported() {
-    let limits_ms = [(Mode::Best, 500.0), (Mode::Balanced, 130.0), (Mode::Live, 12.0), (Mode::Instant, 3.0)];
+    let limits_ms = [
+        (Mode::Best, 500.0),
+        (Mode::Balanced, 130.0),
+        (Mode::Live, 12.0),
+        (Mode::Instant, 3.0),
+    ];
     for (mode, limit_ms) in limits_ms {
         let chain = chain(mode);
         for rate_hz in [44_100, 48_000, 96_000] {
@@ -137,7 +149,8 @@ fn an_impulse_arrives_after_the_latency_reported() {
             let mut click = vec![0.0; at + latency + 5000];
             click[at] = 50.0;
             let out = run(&mut passing, &[click.clone()], || 333);
-            let peak = (0..out[0].len()).max_by(|a, b| out[0][*a].abs().total_cmp(&out[0][*b].abs()));
+            let peak =
+                (0..out[0].len()).max_by(|a, b| out[0][*a].abs().total_cmp(&out[0][*b].abs()));
             assert_eq!(peak, Some(at + latency), "{mode:?} at {rate_hz}");
             stream.set_output(Output::Bypass);
             stream.settle();
@@ -204,7 +217,10 @@ fn broken_samples_become_silence_and_nothing_else() {
             let mut stream = StreamDenoiser::new(&chain, 48_000, 1, noise.clone());
             let latency = stream.latency_samples();
             let out = run(&mut stream, &[x.clone()], || 256);
-            assert!(out[0].iter().all(|v| v.is_finite() && v.abs() < 10.0), "{mode:?}");
+            assert!(
+                out[0].iter().all(|v| v.is_finite() && v.abs() < 10.0),
+                "{mode:?}"
+            );
             if matches!(noise, NoiseSource::Known(_)) {
                 let mut other = StreamDenoiser::new(&chain, 48_000, 1, noise);
                 let want = run(&mut other, &[clean.clone()], || 256);
@@ -232,7 +248,11 @@ fn reset_gives_a_new_stream_and_linked_twins_stay_twins() {
         let alone = run(&mut mono, &[x], || 300);
         // Sums of two channels round differently, and with it the choice of a bin now and then.
         let square = |x: f32| f64::from(x) * f64::from(x);
-        let error: f64 = alone[0].iter().zip(&first[0]).map(|(a, b)| square(a - b)).sum();
+        let error: f64 = alone[0]
+            .iter()
+            .zip(&first[0])
+            .map(|(a, b)| square(a - b))
+            .sum();
         let power: f64 = alone[0].iter().map(|a| square(*a)).sum();
         assert!(error < 1e-5 * power, "{mode:?}: dual mono is mono");
     }
@@ -242,7 +262,9 @@ fn reset_gives_a_new_stream_and_linked_twins_stay_twins() {
 fn many_channels_and_odd_rates() {
     let chain = chain(Mode::Live);
     for (rate_hz, channels) in [(8_000, 1), (11_025, 3), (192_000, 2), (48_000, 8)] {
-        let input: Vec<Vec<f32>> = (0..channels).map(|c| music(rate_hz, 0.2, c as u64)).collect();
+        let input: Vec<Vec<f32>> = (0..channels)
+            .map(|c| music(rate_hz, 0.2, c as u64))
+            .collect();
         let mut stream = StreamDenoiser::new(&chain, rate_hz, channels, NoiseSource::Adaptive);
         let out = run(&mut stream, &input, || 100);
         assert!(out.iter().flatten().all(|v| v.is_finite()));

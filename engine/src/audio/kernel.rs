@@ -130,7 +130,12 @@ impl Kernel {
 
     /// Writes the predicted noise, `bins x channels x 2`. Timesteps out of range are clamped. Never allocates; safe on
     /// the audio thread.
-    pub fn predict_into(&self, input: KernelInput<'_>, scratch: &mut KernelScratch, out: &mut [f32]) {
+    pub fn predict_into(
+        &self,
+        input: KernelInput<'_>,
+        scratch: &mut KernelScratch,
+        out: &mut [f32],
+    ) {
         debug_assert!(input.timestep.len() <= BINS_PER_PASS && input.channels <= MAX_CHANNELS);
         self.arch.dispatch(Predict {
             kernel: self,
@@ -180,7 +185,8 @@ impl WithSimd for Predict<'_> {
         } = self;
         let bins = input.timestep.len();
         let channels = input.channels;
-        let (d_context, d_patch, padded) = (kernel.context_inputs, kernel.patch_inputs, kernel.padded);
+        let (d_context, d_patch, padded) =
+            (kernel.context_inputs, kernel.patch_inputs, kernel.padded);
         let vectors = padded / S::F32_LANES;
         let (rows, _) = S::as_simd_f32s(&kernel.rows);
         let (theta, _) = S::as_simd_f32s(&kernel.theta);
@@ -225,9 +231,11 @@ impl WithSimd for Predict<'_> {
                         let bin = tile_start + i;
                         let k = usize::from(input.timestep[bin]).clamp(1, kernel.timesteps) - 1;
                         // No closure here: it would not be compiled for the instructions chosen at run time.
-                        let features = [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
+                        let features =
+                            [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
                         for o in 0..OUTPUTS {
-                            let theta = &theta[(k * OUTPUTS + o) * vectors + first..][..VECTOR_TILE];
+                            let theta =
+                                &theta[(k * OUTPUTS + o) * vectors + first..][..VECTOR_TILE];
                             let sum = &mut sums[(bin * channels + channel) * OUTPUTS + o];
                             for v in 0..VECTOR_TILE {
                                 *sum = simd.mul_add_e_f32s(features[v], theta[v], *sum);
@@ -254,7 +262,8 @@ mod tests {
 
     fn random_model(d_in: usize, n: usize, k: usize) -> Drfm {
         let mut rng = StableRng::new(5, 0);
-        let mut matrix = |r, c, s: f64| Array2::from_shape_fn((r, c), |_| (rng.normal() * s) as f32);
+        let mut matrix =
+            |r, c, s: f64| Array2::from_shape_fn((r, c), |_| (rng.normal() * s) as f32);
         let weights = matrix(d_in, n, 0.5);
         let bias = Array1::from_iter(matrix(1, n, 2.0));
         let features = RandomFeatures::from_parts(weights, bias).unwrap();
@@ -269,7 +278,9 @@ mod tests {
         let mut rng = StableRng::new(6, 0);
         for (bins, channels) in [(1, 1), (4, 1), (7, 2), (32, 2)] {
             let context: Vec<f32> = (0..bins * d_context).map(|_| rng.normal() as f32).collect();
-            let patch: Vec<f32> = (0..bins * channels * d_patch).map(|_| rng.normal() as f32).collect();
+            let patch: Vec<f32> = (0..bins * channels * d_patch)
+                .map(|_| rng.normal() as f32)
+                .collect();
             let timestep: Vec<u16> = (0..bins).map(|_| 1 + rng.below(timesteps) as u16).collect();
             let mut out = vec![0.0; bins * channels * 2];
             kernel.predict_into(
@@ -294,9 +305,13 @@ mod tests {
                         for feature in 0..n {
                             let mut a = f64::from(model.features().bias()[feature]);
                             for (j, x) in x.iter().enumerate() {
-                                a += f64::from(*x) * f64::from(model.features().weights()[[j, feature]]);
+                                a += f64::from(*x)
+                                    * f64::from(model.features().weights()[[j, feature]]);
                             }
-                            let gate = f64::from(model.theta1()[[usize::from(timestep[bin]) - 1, feature]]).cos();
+                            let gate = f64::from(
+                                model.theta1()[[usize::from(timestep[bin]) - 1, feature]],
+                            )
+                            .cos();
                             want += a.sin() * gate * f64::from(model.theta2()[[feature, o]]);
                         }
                         let got = f64::from(out[(bin * channels + channel) * 2 + o]);

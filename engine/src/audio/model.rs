@@ -63,7 +63,9 @@ pub enum DenoiserModelError {
     #[error(transparent)]
     File(#[from] ModelFileError),
     /// The model is of another domain.
-    #[error("the model works on {0:?} data, but a spectral model is needed: train one with --domain spectral")]
+    #[error(
+        "the model works on {0:?} data, but a spectral model is needed: train one with --domain spectral"
+    )]
     Domain(Domain),
     /// The recipe does not make sense.
     #[error("the model's recipe is not usable ({0}): download or train the model again")]
@@ -97,17 +99,19 @@ impl DenoiserModel {
         if file.domain != Domain::Spectral {
             return Err(DenoiserModelError::Domain(file.domain));
         }
-        let recipe: SpectralRecipe =
-            serde_json::from_value(file.recipe.clone()).map_err(|e| DenoiserModelError::Recipe(e.to_string()))?;
+        let recipe: SpectralRecipe = serde_json::from_value(file.recipe.clone())
+            .map_err(|e| DenoiserModelError::Recipe(e.to_string()))?;
         let mut steps = BTreeMap::new();
         for (name, config) in recipe.steps {
-            check_step(&config).map_err(|e| DenoiserModelError::Recipe(format!("step {name}: {e}")))?;
+            check_step(&config)
+                .map_err(|e| DenoiserModelError::Recipe(format!("step {name}: {e}")))?;
             let part = file
                 .parts
                 .get(&name)
                 .ok_or_else(|| DenoiserModelError::Recipe(format!("step {name} has no weights")))?;
-            let step = StepModel::new(config, part.model.clone())
-                .ok_or_else(|| DenoiserModelError::Recipe(format!("the weights of step {name} do not fit it")))?;
+            let step = StepModel::new(config, part.model.clone()).ok_or_else(|| {
+                DenoiserModelError::Recipe(format!("the weights of step {name} do not fit it"))
+            })?;
             steps.insert(name, Arc::new(step));
         }
         let find = |name: &String| {
@@ -123,10 +127,15 @@ impl DenoiserModel {
                 long: names.long.as_ref().map(find).transpose()?,
                 refine: names.refine.as_ref().map(find).transpose()?,
             };
-            check_chain(&chain).map_err(|e| DenoiserModelError::Recipe(format!("mode {}: {e}", mode.name())))?;
+            check_chain(&chain)
+                .map_err(|e| DenoiserModelError::Recipe(format!("mode {}: {e}", mode.name())))?;
             chains.insert(*mode, chain);
         }
-        Ok(Self { chains, steps, file })
+        Ok(Self {
+            chains,
+            steps,
+            file,
+        })
     }
 
     /// Reads a model from bytes.
@@ -187,11 +196,17 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
         return Err("impossible window lengths".to_owned());
     }
     let lookahead = i16::from(config.lookahead);
-    if config.lookahead > 64 || config.contexts.len() + config.patch.len() > MAX_INPUTS || config.patch.is_empty() {
+    if config.lookahead > 64
+        || config.contexts.len() + config.patch.len() > MAX_INPUTS
+        || config.patch.is_empty()
+    {
         return Err("too many inputs or too long a look-ahead".to_owned());
     }
     if config.normalisation.len() != config.contexts.len()
-        || config.normalisation.iter().any(|(m, s)| !m.is_finite() || !s.is_finite())
+        || config
+            .normalisation
+            .iter()
+            .any(|(m, s)| !m.is_finite() || !s.is_finite())
     {
         return Err("normalisation does not fit the contexts".to_owned());
     }
@@ -202,7 +217,9 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
     let context = |c: &Context| match c {
         Context::Power { power: p, .. } | Context::Salience { power: p } => power(p),
         Context::Harmonic {
-            power: p, denominator, ..
+            power: p,
+            denominator,
+            ..
         } => power(p) && *denominator > 0,
         Context::APrioriSnr { alpha, .. } => (0.0..=1.0).contains(alpha),
         Context::Coherence { lag, frames } => *lag > 0 && frames.is_finite() && *frames > 0.0,
@@ -215,13 +232,20 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
     };
     let whole = config.contexts.iter().all(context)
         && config.patch.iter().all(term)
-        && config.mask.iter().all(|m| power(&m.power) && m.above.is_finite())
+        && config
+            .mask
+            .iter()
+            .all(|m| power(&m.power) && m.above.is_finite())
         && config.level.iter().all(power)
         && !config.level.is_empty()
         && config.mask.len() <= 16
         && config.mask_frames_after <= 16
         && config.mask_frames_before <= 16;
-    if whole { Ok(()) } else { Err("an input reaches outside its frames".to_owned()) }
+    if whole {
+        Ok(())
+    } else {
+        Err("an input reaches outside its frames".to_owned())
+    }
 }
 
 /// Whether the steps of a chain can work together.

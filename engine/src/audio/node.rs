@@ -249,7 +249,9 @@ impl Node {
                 if let Some((second, _)) = &mut self.second {
                     second.next_frame();
                     for c in 0..self.channels {
-                        second.noisy_mut(c).copy_from_slice(self.step.noisy_at_output(c));
+                        second
+                            .noisy_mut(c)
+                            .copy_from_slice(self.step.noisy_at_output(c));
                         second.first_mut(c).copy_from_slice(self.step.output(c));
                     }
                     second.update();
@@ -270,7 +272,9 @@ impl Node {
                 } else {
                     None
                 };
-                start.map_or(Phase::Synthesise { channel: 0 }, |start| Phase::SecondPredict { start })
+                start.map_or(Phase::Synthesise { channel: 0 }, |start| {
+                    Phase::SecondPredict { start }
+                })
             }
             Phase::Synthesise { channel } => {
                 let estimate = match &self.second {
@@ -294,7 +298,9 @@ impl Node {
                     &mut self.making[channel],
                 );
                 if channel + 1 < self.channels {
-                    Phase::Synthesise { channel: channel + 1 }
+                    Phase::Synthesise {
+                        channel: channel + 1,
+                    }
                 } else {
                     Phase::Done
                 }
@@ -322,7 +328,8 @@ impl CostModel {
         let features = model.model.n_features() as f32;
         let channels = step.channels() as f32;
         let pass = |s: &SpectralStep| {
-            let inputs = s.config().context_inputs() as f32 + channels * (s.config().patch_inputs() as f32 + 14.0);
+            let inputs = s.config().context_inputs() as f32
+                + channels * (s.config().patch_inputs() as f32 + 14.0);
             BINS_PER_PASS as f32 * features * inputs
         };
         let update = |s: &SpectralStep| bins * 60.0 * s.config().contexts.len() as f32;

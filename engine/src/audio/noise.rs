@@ -103,7 +103,8 @@ impl NoiseSpectrum {
             if kept_bins_per_bin <= 1.0 {
                 let i = (x as usize).min(last);
                 let j = (i + 1).min(last);
-                *o = self.power[i] + (x - i as f32).clamp(0.0, 1.0) * (self.power[j] - self.power[i]);
+                *o = self.power[i]
+                    + (x - i as f32).clamp(0.0, 1.0) * (self.power[j] - self.power[i]);
             } else {
                 let low = (x - 0.5 * kept_bins_per_bin).round().max(0.0) as usize;
                 let high = ((x + 0.5 * kept_bins_per_bin).round() as usize).min(last);

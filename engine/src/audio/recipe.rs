@@ -68,7 +68,10 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
     let uses = |mode| training.modes.contains(&mode);
     let mut steps: Vec<PlannedStep> = Vec::new();
     let mut modes = BTreeMap::new();
-    let mut add = |name: &str, mut config: StepConfig, features: usize, after: Option<(&str, Option<&str>)>| {
+    let mut add = |name: &str,
+                   mut config: StepConfig,
+                   features: usize,
+                   after: Option<(&str, Option<&str>)>| {
         if let Some(timesteps) = training.timesteps {
             let (top, bottom) = {
                 let s = &config.schedule;
@@ -81,7 +84,9 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
         if constants.len() == config.contexts.len() {
             config.normalisation = constants.to_vec();
         } else {
-            return Err(TrainerError::Model(format!("step {name} has no constants for its contexts")));
+            return Err(TrainerError::Model(format!(
+                "step {name} has no constants for its contexts"
+            )));
         }
         let refines = after.is_some();
         let patch_inputs = config.patch_inputs();
@@ -92,7 +97,9 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
             d_in: patch_inputs + config.context_inputs(),
             n_features: training.features.unwrap_or(features),
             seed: training.seed,
-            stream: name.bytes().fold(0u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b))),
+            stream: name
+                .bytes()
+                .fold(0u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b))),
             groups: vec![
                 FeatureGroup {
                     inputs: patch_inputs,
@@ -108,7 +115,8 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
             ],
             orthogonal: false,
         };
-        draw.check().map_err(|e| TrainerError::Model(e.to_string()))?;
+        draw.check()
+            .map_err(|e| TrainerError::Model(e.to_string()))?;
         steps.push(PlannedStep {
             name: name.to_owned(),
             config,
@@ -128,10 +136,16 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
     }
     if uses(Mode::Best) {
         add("long", first_step(LONG, LONG_LOOKAHEAD), 512, None)?;
-        modes.insert(Mode::Best, chain("short", Some("long"), Some("refine_best")));
+        modes.insert(
+            Mode::Best,
+            chain("short", Some("long"), Some("refine_best")),
+        );
     }
     if uses(Mode::Balanced) {
-        modes.insert(Mode::Balanced, chain("short", None, Some("refine_balanced")));
+        modes.insert(
+            Mode::Balanced,
+            chain("short", None, Some("refine_balanced")),
+        );
     }
     if uses(Mode::Live) {
         add("live", causal_step(LIVE), 256, None)?;
@@ -142,13 +156,28 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
         modes.insert(Mode::Instant, chain("instant", None, None));
     }
     if uses(Mode::Best) {
-        add("refine_best", refine_step(SHORT, 0, true), 512, Some(("short", Some("long"))))?;
+        add(
+            "refine_best",
+            refine_step(SHORT, 0, true),
+            512,
+            Some(("short", Some("long"))),
+        )?;
     }
     if uses(Mode::Balanced) {
-        add("refine_balanced", refine_step(SHORT, 0, false), 384, Some(("short", None)))?;
+        add(
+            "refine_balanced",
+            refine_step(SHORT, 0, false),
+            384,
+            Some(("short", None)),
+        )?;
     }
     if uses(Mode::Live) {
-        add("refine_live", causal_refine_step(LIVE), 128, Some(("live", None)))?;
+        add(
+            "refine_live",
+            causal_refine_step(LIVE),
+            128,
+            Some(("live", None)),
+        )?;
     }
     Ok(Plan { steps, modes })
 }
@@ -180,7 +209,19 @@ pub fn first_step(frames: FrameDurations, ahead: u8) -> StepConfig {
     let a = i16::from(ahead);
     let boxed = |frames, bins| at(power(Noisy, centred(frames, a), bins), 0);
     let ema = |frames, bins| at(power(Noisy, Mean::Ema { frames }, bins), 0);
-    let ahead_mean = |n: i16, bins| at(power(Noisy, Mean::Span { from: 1, to: n.min(a) }, bins), 0);
+    let ahead_mean = |n: i16, bins| {
+        at(
+            power(
+                Noisy,
+                Mean::Span {
+                    from: 1,
+                    to: n.min(a),
+                },
+                bins,
+            ),
+            0,
+        )
+    };
     let mut contexts = vec![
         boxed(1, 1),
         boxed(5, 3),
@@ -197,12 +238,30 @@ pub fn first_step(frames: FrameDurations, ahead: u8) -> StepConfig {
         ema(16.0, 3),
         ema(40.0, 3),
         ahead_mean(3, 3),
-        Context::APrioriSnr { alpha: 0.98, offset: -1 },
-        Context::APrioriSnr { alpha: 0.98, offset: 0 },
-        Context::APrioriSnr { alpha: 0.98, offset: 1 },
-        Context::APrioriSnr { alpha: 0.9, offset: 0 },
-        Context::Coherence { lag: 4, frames: 8.0 },
-        Context::Coherence { lag: 8, frames: 8.0 },
+        Context::APrioriSnr {
+            alpha: 0.98,
+            offset: -1,
+        },
+        Context::APrioriSnr {
+            alpha: 0.98,
+            offset: 0,
+        },
+        Context::APrioriSnr {
+            alpha: 0.98,
+            offset: 1,
+        },
+        Context::APrioriSnr {
+            alpha: 0.9,
+            offset: 0,
+        },
+        Context::Coherence {
+            lag: 4,
+            frames: 8.0,
+        },
+        Context::Coherence {
+            lag: 8,
+            frames: 8.0,
+        },
     ];
     contexts.extend(RATIOS.map(|(numerator, denominator)| Context::Harmonic {
         power: power(Noisy, centred(17, a), 3),
@@ -329,12 +388,30 @@ pub fn causal_step(frames: FrameDurations) -> StepConfig {
         ema(150.0, 3),
         ema(3.0, 9),
         ema(40.0, 9),
-        Context::APrioriSnr { alpha: 0.98, offset: -1 },
-        Context::APrioriSnr { alpha: 0.98, offset: 0 },
-        Context::APrioriSnr { alpha: 0.98, offset: 1 },
-        Context::APrioriSnr { alpha: 0.9, offset: 0 },
-        Context::Coherence { lag: 4, frames: 20.0 * per_hop },
-        Context::Coherence { lag: 4, frames: 60.0 * per_hop },
+        Context::APrioriSnr {
+            alpha: 0.98,
+            offset: -1,
+        },
+        Context::APrioriSnr {
+            alpha: 0.98,
+            offset: 0,
+        },
+        Context::APrioriSnr {
+            alpha: 0.98,
+            offset: 1,
+        },
+        Context::APrioriSnr {
+            alpha: 0.9,
+            offset: 0,
+        },
+        Context::Coherence {
+            lag: 4,
+            frames: 20.0 * per_hop,
+        },
+        Context::Coherence {
+            lag: 4,
+            frames: 60.0 * per_hop,
+        },
     ];
     let rule = |frames, bins, above| MaskRule {
         power: power(Noisy, mean(frames), bins),

@@ -8,7 +8,9 @@
 use realfft::num_complex::Complex32;
 use serde::{Deserialize, Serialize};
 
-use super::context::{Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, log_estimate, log_noisy};
+use super::context::{
+    Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, log_estimate, log_noisy,
+};
 use super::kernel::{BINS_PER_PASS, Kernel, KernelInput, KernelScratch, MAX_CHANNELS};
 use super::stft::{FrameDurations, FrameShape};
 use crate::diffusion::schedule::Schedule;
@@ -86,7 +88,9 @@ impl StepConfig {
     /// Whether the step uses a long window's estimate.
     #[must_use]
     pub fn uses_long(&self) -> bool {
-        self.patch.iter().any(|p| matches!(p, PatchTerm::LongLessFirst { .. }))
+        self.patch
+            .iter()
+            .any(|p| matches!(p, PatchTerm::LongLessFirst { .. }))
     }
 
     /// Real inputs from the patch.
@@ -162,12 +166,30 @@ const A_PRIORI_FLOOR: f32 = 0.003_162_277_7;
 
 /// A context with its sources looked up.
 enum Source {
-    Power { mean: usize, bins: u16, offset: i16, noisy: bool },
-    Harmonic { mean: usize, bins: u16, ratio: f32, noisy: bool },
-    APriori { track: usize, offset: i16 },
-    Coherence { track: usize },
+    Power {
+        mean: usize,
+        bins: u16,
+        offset: i16,
+        noisy: bool,
+    },
+    Harmonic {
+        mean: usize,
+        bins: u16,
+        ratio: f32,
+        noisy: bool,
+    },
+    APriori {
+        track: usize,
+        offset: i16,
+    },
+    Coherence {
+        track: usize,
+    },
     Frequency,
-    Salience { mean: usize, bins: u16 },
+    Salience {
+        mean: usize,
+        bins: u16,
+    },
 }
 
 /// The inputs of the bins of one frame, for training.
@@ -231,10 +253,13 @@ impl SpectralStep {
                 },
                 ema @ Mean::Ema { .. } => ema,
             };
-            means.iter().position(|m| m.is(plane, mean)).unwrap_or_else(|| {
-                means.push(TimeMean::new(plane, mean, bins, lookahead));
-                means.len() - 1
-            })
+            means
+                .iter()
+                .position(|m| m.is(plane, mean))
+                .unwrap_or_else(|| {
+                    means.push(TimeMean::new(plane, mean, bins, lookahead));
+                    means.len() - 1
+                })
         };
         let mut a_priori: Vec<APrioriTrack> = Vec::new();
         let mut coherence: Vec<CoherenceTrack> = Vec::new();
@@ -259,14 +284,17 @@ impl SpectralStep {
                     noisy: power.plane == Plane::Noisy,
                 },
                 Context::APrioriSnr { alpha, offset } => Source::APriori {
-                    track: a_priori.iter().position(|t| t.alpha == alpha).unwrap_or_else(|| {
-                        a_priori.push(APrioriTrack {
-                            alpha,
-                            clean: vec![0.0; bins],
-                            snr: vec![A_PRIORI_FLOOR; bins],
-                        });
-                        a_priori.len() - 1
-                    }),
+                    track: a_priori
+                        .iter()
+                        .position(|t| t.alpha == alpha)
+                        .unwrap_or_else(|| {
+                            a_priori.push(APrioriTrack {
+                                alpha,
+                                clean: vec![0.0; bins],
+                                snr: vec![A_PRIORI_FLOOR; bins],
+                            });
+                            a_priori.len() - 1
+                        }),
                     offset,
                 },
                 Context::Coherence { lag, frames } => {
@@ -301,7 +329,11 @@ impl SpectralStep {
             .iter()
             .map(|p| (find(p.plane, p.mean, 0), p.bins))
             .collect();
-        let a_priori_depth = if a_priori.is_empty() { 0 } else { lookahead + 1 };
+        let a_priori_depth = if a_priori.is_empty() {
+            0
+        } else {
+            lookahead + 1
+        };
         let powers = [Plane::Noisy, Plane::First, Plane::Long]
             .into_iter()
             .filter_map(|plane| {
@@ -351,7 +383,11 @@ impl SpectralStep {
                     Complex32::new(cos as f32, sin as f32)
                 })
                 .collect(),
-            salience: Salience::new(&config.contexts, bins, f64::from(rate_hz) / shape.window as f64),
+            salience: Salience::new(
+                &config.contexts,
+                bins,
+                f64::from(rate_hz) / shape.window as f64,
+            ),
             active: Vec::with_capacity(bins),
             level_db: vec![0.0; bins],
             timestep: vec![1; bins],
@@ -391,7 +427,12 @@ impl SpectralStep {
 
     /// Back to the state of a new step. Never allocates.
     pub fn clear(&mut self) {
-        for ring in self.noisy.iter_mut().chain(&mut self.first).chain(&mut self.long) {
+        for ring in self
+            .noisy
+            .iter_mut()
+            .chain(&mut self.first)
+            .chain(&mut self.long)
+        {
             ring.frames.fill(Complex32::default());
         }
         for (_, ring) in &mut self.powers {
@@ -467,7 +508,8 @@ impl SpectralStep {
             for track in &mut self.a_priori {
                 let power = ring.frame(self.lookahead);
                 for ((clean, snr), p) in track.clean.iter_mut().zip(&mut track.snr).zip(power) {
-                    let xi = (track.alpha * *clean + (1.0 - track.alpha) * (p - 1.0).max(0.0)).max(A_PRIORI_FLOOR);
+                    let xi = (track.alpha * *clean + (1.0 - track.alpha) * (p - 1.0).max(0.0))
+                        .max(A_PRIORI_FLOOR);
                     let gain = xi / (1.0 + xi);
                     *clean = gain * gain * p;
                     *snr = xi;
@@ -479,7 +521,13 @@ impl SpectralStep {
             for (c, ring) in self.noisy.iter().enumerate() {
                 let now = ring.frame(self.newest);
                 let then = ring.frame(self.newest - track.lag);
-                for (((product, power), y), z) in track.product.iter_mut().zip(&mut track.power).zip(now).zip(then) {
+                for (((product, power), y), z) in track
+                    .product
+                    .iter_mut()
+                    .zip(&mut track.power)
+                    .zip(now)
+                    .zip(then)
+                {
                     if c == 0 {
                         *product *= track.keep;
                         *power *= track.keep;
@@ -522,8 +570,15 @@ impl SpectralStep {
         let noise = if self.config.level_is_noisy { 1.0 } else { 0.0 };
         let share = 1.0 / self.level_sources.len().max(1) as f32;
         let steps = self.config.schedule.timesteps();
-        let (top, bottom) = (self.config.schedule.snr_db(1), self.config.schedule.snr_db(steps));
-        let per_step = if steps > 1 { (top - bottom) / (steps - 1) as f64 } else { 1.0 };
+        let (top, bottom) = (
+            self.config.schedule.snr_db(1),
+            self.config.schedule.snr_db(steps),
+        );
+        let per_step = if steps > 1 {
+            (top - bottom) / (steps - 1) as f64
+        } else {
+            1.0
+        };
         for (i, &f) in self.active.iter().enumerate() {
             let mut level = 0.0;
             for &(mean, width) in &self.level_sources {
@@ -603,14 +658,23 @@ impl SpectralStep {
     fn gather(&mut self, start: usize, end: usize) {
         let d = self.config.context_inputs();
         let last = self.shape.bins() - 1;
-        for (j, (source, &(mean, scale))) in self.sources.iter().zip(&self.config.normalisation).enumerate() {
+        for (j, (source, &(mean, scale))) in self
+            .sources
+            .iter()
+            .zip(&self.config.normalisation)
+            .enumerate()
+        {
             let mut column = |value: &dyn Fn(usize) -> f32| {
-                let rows = self.context.chunks_exact_mut(d).zip(&self.active[start..end]);
+                let rows = self
+                    .context
+                    .chunks_exact_mut(d)
+                    .zip(&self.active[start..end]);
                 for (row, &f) in rows {
                     row[j] = (value(f as usize) - mean) * scale;
                 }
             };
-            let near = |f: usize, offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
+            let near =
+                |f: usize, offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
             match *source {
                 Source::Power {
                     mean,
@@ -630,7 +694,11 @@ impl SpectralStep {
                     let mean = &self.means[mean];
                     column(&|f| {
                         let g = (f as f32 * ratio + 0.5) as usize;
-                        if g > last { -1.5 } else { log_power(mean.at(g, bins), noisy) }
+                        if g > last {
+                            -1.5
+                        } else {
+                            log_power(mean.at(g, bins), noisy)
+                        }
                     });
                 }
                 Source::APriori { track, offset } => {
@@ -666,7 +734,8 @@ impl SpectralStep {
                     let value = match *term {
                         PatchTerm::Noisy { frame: dt, bin } => {
                             let g = f.saturating_add_signed(isize::from(bin)).min(last);
-                            let spectrum = self.noisy[c].frame(frame.saturating_add_signed(isize::from(dt)));
+                            let spectrum =
+                                self.noisy[c].frame(frame.saturating_add_signed(isize::from(dt)));
                             let turns = (f as i64 * i64::from(dt)).rem_euclid(hops as i64) as usize;
                             let value = spectrum[g] * self.advance[turns];
                             if refine.is_none() {
@@ -718,7 +787,11 @@ impl SpectralStep {
 
 #[inline(always)]
 fn log_power(power: f32, noisy: bool) -> f32 {
-    if noisy { log_noisy(power) } else { log_estimate(power) }
+    if noisy {
+        log_noisy(power)
+    } else {
+        log_estimate(power)
+    }
 }
 
 /// Harmonic salience: for each candidate pitch the mean log power over its first partials, and for each bin the best
@@ -740,7 +813,9 @@ const CANDIDATES_PER_BIN: f64 = 6.0;
 
 impl Salience {
     fn new(contexts: &[Context], bins: usize, bin_hz: f64) -> Self {
-        let used = contexts.iter().any(|c| matches!(c, Context::Salience { .. }));
+        let used = contexts
+            .iter()
+            .any(|c| matches!(c, Context::Salience { .. }));
         let bins = if used { bins } else { 0 };
         let (low, high) = (PITCH_HZ.0 / bin_hz, PITCH_HZ.1 / bin_hz);
         let count = if used {

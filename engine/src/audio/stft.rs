@@ -44,8 +44,9 @@ impl FrameDurations {
             2,
         );
         let synthesis = hop * self.overlap as usize;
-        let hops_per_window =
-            (f64::from(self.window_at_48k) * f64::from(self.overlap) / f64::from(self.synthesis_at_48k)).round();
+        let hops_per_window = (f64::from(self.window_at_48k) * f64::from(self.overlap)
+            / f64::from(self.synthesis_at_48k))
+        .round();
         FrameShape {
             window: hop * hops_per_window as usize,
             synthesis,
@@ -129,7 +130,10 @@ impl FrameShape {
                 (h * h / analysis[i] * norm / overlap_gain) as f32
             })
             .collect();
-        (analysis.iter().map(|a| (a / norm) as f32).collect(), synthesis)
+        (
+            analysis.iter().map(|a| (a / norm) as f32).collect(),
+            synthesis,
+        )
     }
 
     /// The sample of the analysis window that phases refer to: its centre of mass.
@@ -204,18 +208,29 @@ impl FrameTransform {
             spectrum: vec![Complex32::default(); self.shape.bins()],
             fft: vec![
                 Complex32::default();
-                self.forward.get_scratch_len().max(self.inverse.get_scratch_len())
+                self.forward
+                    .get_scratch_len()
+                    .max(self.inverse.get_scratch_len())
             ],
         }
     }
 
     /// The spectrum of the `window` samples `older` followed by `newer`. Never allocates.
-    pub fn analyse_into(&self, older: &[f32], newer: &[f32], scratch: &mut TransformScratch, out: &mut [Complex32]) {
+    pub fn analyse_into(
+        &self,
+        older: &[f32],
+        newer: &[f32],
+        scratch: &mut TransformScratch,
+        out: &mut [Complex32],
+    ) {
         let (first, last) = scratch.time.split_at_mut(older.len());
         for (t, (x, w)) in first.iter_mut().zip(older.iter().zip(&self.analysis)) {
             *t = x * w;
         }
-        for (t, (x, w)) in last.iter_mut().zip(newer.iter().zip(&self.analysis[older.len()..])) {
+        for (t, (x, w)) in last
+            .iter_mut()
+            .zip(newer.iter().zip(&self.analysis[older.len()..]))
+        {
             *t = x * w;
         }
         // The lengths agree by construction, so the transform cannot fail.
@@ -230,16 +245,27 @@ impl FrameTransform {
 
     /// Adds the frame of `spectrum` to `accumulator`, whose last sample is the frame's last one and which holds the
     /// `synthesis` newest samples. Never allocates.
-    pub fn synthesise_into(&self, spectrum: &[Complex32], scratch: &mut TransformScratch, accumulator: &mut [f32]) {
-        for (s, (x, c)) in scratch.spectrum.iter_mut().zip(spectrum.iter().zip(&self.centring)) {
+    pub fn synthesise_into(
+        &self,
+        spectrum: &[Complex32],
+        scratch: &mut TransformScratch,
+        accumulator: &mut [f32],
+    ) {
+        for (s, (x, c)) in scratch
+            .spectrum
+            .iter_mut()
+            .zip(spectrum.iter().zip(&self.centring))
+        {
             *s = x * c.conj();
         }
         let nyquist = scratch.spectrum.len() - 1;
         scratch.spectrum[0].im = 0.0;
         scratch.spectrum[nyquist].im = 0.0;
-        let done = self
-            .inverse
-            .process_with_scratch(&mut scratch.spectrum, &mut scratch.time, &mut scratch.fft);
+        let done = self.inverse.process_with_scratch(
+            &mut scratch.spectrum,
+            &mut scratch.time,
+            &mut scratch.fft,
+        );
         debug_assert!(done.is_ok());
         let skip = self.shape.window - self.shape.synthesis;
         let norm = 1.0 / self.shape.window as f32;
@@ -406,7 +432,9 @@ mod tests {
         let mut sum = vec![0.0; shape.bins()];
         let frames = 2000;
         for _ in 0..frames {
-            let x: Vec<f32> = (0..shape.window).map(|_| 3.0 * rng.normal() as f32).collect();
+            let x: Vec<f32> = (0..shape.window)
+                .map(|_| 3.0 * rng.normal() as f32)
+                .collect();
             transform.analyse_into(&x, &[], &mut scratch, &mut spectrum);
             for (s, y) in sum.iter_mut().zip(&spectrum) {
                 *s += f64::from(y.norm_sqr()) / f64::from(frames);
@@ -425,7 +453,10 @@ mod tests {
         for rate in [8_000, 11_025, 22_050, 44_100, 88_200, 192_000] {
             let shape = d.at_rate(rate);
             let seconds = shape.window as f64 / f64::from(rate);
-            assert!((seconds / (4096.0 / 48_000.0) - 1.0).abs() < 0.05, "{rate}: {shape:?}");
+            assert!(
+                (seconds / (4096.0 / 48_000.0) - 1.0).abs() < 0.05,
+                "{rate}: {shape:?}"
+            );
             assert_eq!(shape.window % shape.hop, 0);
         }
     }

@@ -62,7 +62,9 @@ impl Default for SpectralTraining {
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
     /// Too little sound.
-    #[error("the recordings hold {0:.1} s of sound, at least {1} s are needed: add more recordings")]
+    #[error(
+        "the recordings hold {0:.1} s of sound, at least {1} s are needed: add more recordings"
+    )]
     TooShort(f64, f64),
     /// Nothing but silence, or all samples equal.
     #[error("the recordings are silent: nothing can be learned from them")]
@@ -71,7 +73,9 @@ pub enum TrainerError {
     #[error(transparent)]
     Train(#[from] TrainError),
     /// Statistics do not belong together.
-    #[error("the statistics do not belong together ({0}): gather them with the same options and program version")]
+    #[error(
+        "the statistics do not belong together ({0}): gather them with the same options and program version"
+    )]
     Mismatch(String),
     /// A recipe or model is not usable.
     #[error("{0}")]
@@ -150,7 +154,12 @@ pub fn usable_clips(clips: Vec<Clip>) -> Result<Vec<Clip>, TrainerError> {
         .filter(|c| {
             let n = c.samples().len().max(1) as f64;
             let mean = c.samples().iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-            let variance = c.samples().iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
+            let variance = c
+                .samples()
+                .iter()
+                .map(|x| (f64::from(*x) - mean).powi(2))
+                .sum::<f64>()
+                / n;
             variance > 1e-10
         })
         .collect();
@@ -191,10 +200,16 @@ pub fn gather_stage(
                 .zip(part)
                 .and_then(|(c, p)| StepModel::new(c, p.model.clone()))
                 .ok_or_else(|| {
-                    TrainerError::Model(format!("the model of the first stage lacks step {name}: train that stage first"))
+                    TrainerError::Model(format!(
+                        "the model of the first stage lacks step {name}: train that stage first"
+                    ))
                 })
         };
-        let first = step.after.as_ref().map(|(first, _)| find(first)).transpose()?;
+        let first = step
+            .after
+            .as_ref()
+            .map(|(first, _)| find(first))
+            .transpose()?;
         let long = match &step.after {
             Some((_, Some(long))) => Some(find(long)?),
             _ => None,
@@ -216,7 +231,8 @@ pub fn gather_stage(
     Ok(StageStats {
         stage,
         training: training.clone(),
-        seconds: clips.iter().map(|c| c.samples().len()).sum::<usize>() as f64 / f64::from(TRAINING_RATE_HZ),
+        seconds: clips.iter().map(|c| c.samples().len()).sum::<usize>() as f64
+            / f64::from(TRAINING_RATE_HZ),
         recordings: clips.len() as u64,
         steps,
     })
@@ -282,7 +298,11 @@ pub fn solve_stage(
                 *mode,
                 ChainConfig {
                     first: chain.first.clone(),
-                    long: if refine.is_some() { there(&chain.long) } else { None },
+                    long: if refine.is_some() {
+                        there(&chain.long)
+                    } else {
+                        None
+                    },
                     refine,
                 },
             )
@@ -355,7 +375,9 @@ impl StageStats {
     /// [`TrainerError::Mismatch`] if they were gathered with other options.
     pub fn merge(&mut self, other: &Self) -> Result<(), TrainerError> {
         if self.stage != other.stage {
-            return Err(TrainerError::Mismatch("one is of the first, one of the second stage".to_owned()));
+            return Err(TrainerError::Mismatch(
+                "one is of the first, one of the second stage".to_owned(),
+            ));
         }
         if self.training != other.training || !self.steps.keys().eq(other.steps.keys()) {
             return Err(TrainerError::Mismatch("their options differ".to_owned()));
@@ -397,19 +419,26 @@ impl StageStats {
     pub fn read_from(mut input: impl Read) -> Result<Self, TrainerError> {
         let damaged = |what: &str| TrainerError::Mismatch(what.to_owned());
         let mut start = [0u8; 16];
-        input.read_exact(&mut start).map_err(|_| damaged("the file is cut short"))?;
+        input
+            .read_exact(&mut start)
+            .map_err(|_| damaged("the file is cut short"))?;
         let (magic, length) = start.split_at(8);
         if magic != MAGIC {
             return Err(damaged("this is not a file of DRFM statistics"));
         }
-        let length = length.iter().rev().fold(0u64, |n, b| (n << 8) | u64::from(*b));
+        let length = length
+            .iter()
+            .rev()
+            .fold(0u64, |n, b| (n << 8) | u64::from(*b));
         if length > MAX_HEADER {
             return Err(damaged("the header is too long"));
         }
         let mut header = vec![0u8; usize::try_from(length).unwrap_or(0)];
-        input.read_exact(&mut header).map_err(|_| damaged("the file is cut short"))?;
-        let header: StageHeader =
-            serde_json::from_slice(&header).map_err(|e| TrainerError::Mismatch(format!("header: {e}")))?;
+        input
+            .read_exact(&mut header)
+            .map_err(|_| damaged("the file is cut short"))?;
+        let header: StageHeader = serde_json::from_slice(&header)
+            .map_err(|e| TrainerError::Mismatch(format!("header: {e}")))?;
         if header.steps.len() > MAX_STEPS {
             return Err(damaged("there are too many steps"));
         }

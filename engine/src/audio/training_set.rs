@@ -112,7 +112,8 @@ impl<'a> SpectralTrainingSet<'a> {
         let mut excerpts = Vec::new();
         for (i, clip) in clips.iter().enumerate() {
             let n = clip.samples.len();
-            let count = (sampling.excerpts_per_length * n.div_ceil(length.max(1))).clamp(1, sampling.most_excerpts);
+            let count = (sampling.excerpts_per_length * n.div_ceil(length.max(1)))
+                .clamp(1, sampling.most_excerpts);
             for draw in 0..count {
                 let stream = clip.identity.wrapping_add(draw as u64);
                 let mut rng = StableRng::new(sampling.seed ^ STARTS, stream);
@@ -155,12 +156,21 @@ impl TrainingSet for SpectralTrainingSet<'_> {
     }
 
     fn read_part(&self, part: usize, out: &mut Batch) -> Result<(), TrainError> {
-        let Excerpt { clip, start, stream } = self.excerpts[part];
+        let Excerpt {
+            clip,
+            start,
+            stream,
+        } = self.excerpts[part];
         let length = (self.sampling.excerpt_seconds * f64::from(self.sampling.rate_hz)) as usize;
         let samples = &self.clips[clip].samples;
         let excerpt = &samples[start..(start + length).min(samples.len())];
         let mut rng = StableRng::new(self.sampling.seed, stream);
-        let mixture = mix(excerpt, self.sampling.rate_hz, &self.sampling.augmentation, &mut rng);
+        let mixture = mix(
+            excerpt,
+            self.sampling.rate_hz,
+            &self.sampling.augmentation,
+            &mut rng,
+        );
         let mut reservoir = Reservoir::new(
             self.timesteps(),
             self.sampling.examples_per_timestep,
@@ -223,7 +233,10 @@ impl Reservoir {
         let width = self.d_in + 2;
         for i in 0..step.active_count() {
             let gathered = step.gathered();
-            let (bin, k) = (gathered.bins[i] as usize, usize::from(gathered.timestep[i]) - 1);
+            let (bin, k) = (
+                gathered.bins[i] as usize,
+                usize::from(gathered.timestep[i]) - 1,
+            );
             self.seen[k] += 1;
             let slot = if self.rows[k].len() < self.capacity * width {
                 self.rows[k].len() / width

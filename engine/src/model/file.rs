@@ -148,13 +148,29 @@ impl ModelFile {
                 let bytes = values.flat_map(f32::to_le_bytes).collect();
                 arrays.insert(format!("{name}.{what}"), (shape.to_vec(), bytes));
             };
-            add("theta1", model.theta1().shape(), &mut model.theta1().iter().copied());
-            add("theta2", model.theta2().shape(), &mut model.theta2().iter().copied());
+            add(
+                "theta1",
+                model.theta1().shape(),
+                &mut model.theta1().iter().copied(),
+            );
+            add(
+                "theta2",
+                model.theta2().shape(),
+                &mut model.theta2().iter().copied(),
+            );
             let stored = self.kind == ModelKind::Nn;
             let features = model.features();
             if stored {
-                add("weights", features.weights().shape(), &mut features.weights().iter().copied());
-                add("bias", features.bias().shape(), &mut features.bias().iter().copied());
+                add(
+                    "weights",
+                    features.weights().shape(),
+                    &mut features.weights().iter().copied(),
+                );
+                add(
+                    "bias",
+                    features.bias().shape(),
+                    &mut features.bias().iter().copied(),
+                );
             }
             draws.insert(
                 name.clone(),
@@ -172,12 +188,18 @@ impl ModelFile {
             recipe: self.recipe.clone(),
             training: self.training.clone(),
             draws,
-            digest: format!("{:016x}", digest(arrays.values().map(|(_, b)| b.as_slice()))),
+            digest: format!(
+                "{:016x}",
+                digest(arrays.values().map(|(_, b)| b.as_slice()))
+            ),
         };
-        let json = serde_json::to_string(&header).map_err(|e| ModelFileError::damaged(e.to_string()))?;
+        let json =
+            serde_json::to_string(&header).map_err(|e| ModelFileError::damaged(e.to_string()))?;
         let views: Result<Vec<(&String, TensorView<'_>)>, _> = arrays
             .iter()
-            .map(|(name, (shape, bytes))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .map(|(name, (shape, bytes))| {
+                Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+            })
             .collect();
         views
             .and_then(|views| {
@@ -192,8 +214,8 @@ impl ModelFile {
     /// # Errors
     /// If they are damaged, hostile, or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelFileError> {
-        let (_, metadata) =
-            SafeTensors::read_metadata(bytes).map_err(|e| ModelFileError::damaged(e.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes)
+            .map_err(|e| ModelFileError::damaged(e.to_string()))?;
         let json = metadata
             .metadata()
             .as_ref()
@@ -203,19 +225,22 @@ impl ModelFile {
         struct Version {
             format_version: u32,
         }
-        let version: Version =
-            serde_json::from_str(json).map_err(|e| ModelFileError::damaged(format!("header: {e}")))?;
+        let version: Version = serde_json::from_str(json)
+            .map_err(|e| ModelFileError::damaged(format!("header: {e}")))?;
         if version.format_version != FORMAT_VERSION {
             return Err(ModelFileError::Version {
                 found: version.format_version,
             });
         }
-        let header: ModelHeader =
-            serde_json::from_str(json).map_err(|e| ModelFileError::damaged(format!("header: {e}")))?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| ModelFileError::damaged(e.to_string()))?;
+        let header: ModelHeader = serde_json::from_str(json)
+            .map_err(|e| ModelFileError::damaged(format!("header: {e}")))?;
+        let tensors =
+            SafeTensors::deserialize(bytes).map_err(|e| ModelFileError::damaged(e.to_string()))?;
         let arrays: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
         if header.digest != format!("{:016x}", digest(arrays.values().map(TensorView::data))) {
-            return Err(ModelFileError::damaged("its numbers do not match its checksum"));
+            return Err(ModelFileError::damaged(
+                "its numbers do not match its checksum",
+            ));
         }
         if header.draws.len() > MAX_PARTS {
             return Err(ModelFileError::damaged("it has too many parts"));
@@ -319,12 +344,17 @@ fn read_part(
     Drfm::new(features, theta1, theta2).map_err(part)
 }
 
-fn numbers(arrays: &BTreeMap<String, TensorView<'_>>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelFileError> {
+fn numbers(
+    arrays: &BTreeMap<String, TensorView<'_>>,
+    name: &str,
+) -> Result<(Vec<usize>, Vec<f32>), ModelFileError> {
     let view = arrays
         .get(name)
         .ok_or_else(|| ModelFileError::damaged(format!("array {name} is missing")))?;
     if view.dtype() != Dtype::F32 {
-        return Err(ModelFileError::damaged(format!("array {name} is not of 32-bit floats")));
+        return Err(ModelFileError::damaged(format!(
+            "array {name} is not of 32-bit floats"
+        )));
     }
     let values = view
         .data()
@@ -334,7 +364,10 @@ fn numbers(arrays: &BTreeMap<String, TensorView<'_>>, name: &str) -> Result<(Vec
     Ok((view.shape().to_vec(), values))
 }
 
-fn read_matrix(arrays: &BTreeMap<String, TensorView<'_>>, name: &str) -> Result<Array2<f32>, ModelFileError> {
+fn read_matrix(
+    arrays: &BTreeMap<String, TensorView<'_>>,
+    name: &str,
+) -> Result<Array2<f32>, ModelFileError> {
     let wrong = || ModelFileError::damaged(format!("array {name} has the wrong shape"));
     let (shape, values) = numbers(arrays, name)?;
     let [rows, columns] = shape[..] else {
@@ -343,10 +376,15 @@ fn read_matrix(arrays: &BTreeMap<String, TensorView<'_>>, name: &str) -> Result<
     Array2::from_shape_vec((rows, columns), values).map_err(|_| wrong())
 }
 
-fn read_vector(arrays: &BTreeMap<String, TensorView<'_>>, name: &str) -> Result<Array1<f32>, ModelFileError> {
+fn read_vector(
+    arrays: &BTreeMap<String, TensorView<'_>>,
+    name: &str,
+) -> Result<Array1<f32>, ModelFileError> {
     let (shape, values) = numbers(arrays, name)?;
     if shape.len() != 1 {
-        return Err(ModelFileError::damaged(format!("array {name} has the wrong shape")));
+        return Err(ModelFileError::damaged(format!(
+            "array {name} has the wrong shape"
+        )));
     }
     Ok(Array1::from_vec(values))
 }
@@ -401,7 +439,11 @@ mod tests {
             // A flip inside free text may go unseen; what is read must then still be a whole model.
             if let Ok(read) = ModelFile::from_bytes(&flipped) {
                 assert_eq!(read.parts.len(), intact.parts.len(), "flip at {i}");
-                assert_eq!(read.parts.values().next(), intact.parts.values().next(), "flip at {i}");
+                assert_eq!(
+                    read.parts.values().next(),
+                    intact.parts.values().next(),
+                    "flip at {i}"
+                );
             }
         }
     }
@@ -433,6 +475,11 @@ mod tests {
         assert_eq!(ModelFile::load(&path).unwrap(), file);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let missing = folder.path().join("no/m.drfm");
-        assert!(file.save(&missing).unwrap_err().to_string().contains("m.drfm"));
+        assert!(
+            file.save(&missing)
+                .unwrap_err()
+                .to_string()
+                .contains("m.drfm")
+        );
     }
 }
