@@ -166,7 +166,7 @@ impl PowerRing {
 }
 
 /// How many frames it takes until every bin of a running sum has been computed afresh.
-const REFRESH_FRAMES: usize = 64;
+const REFRESH_FRAMES: usize = 256;
 
 /// A power averaged over time, updated once a frame, with its prefix sum over frequency.
 pub struct TimeMean {
@@ -175,6 +175,9 @@ pub struct TimeMean {
     /// Age of the newest frame inside the mean, counted from the newest frame known.
     age: usize,
     sum: Vec<f64>,
+    /// 1 / frames of the sum.
+    scale: f64,
+    /// Prefix sum over frequency of the mean; empty when only single bins are asked for.
     prefix: Vec<f64>,
     refresh: usize,
 }
@@ -192,8 +195,19 @@ impl TimeMean {
             mean,
             age: usize::try_from(lookahead as i64 - to).unwrap_or(0),
             sum: vec![0.0; bins],
-            prefix: vec![0.0; bins + 1],
+            scale: match mean {
+                Mean::Span { from, to } => 1.0 / f64::from(i32::from(to) - i32::from(from) + 1).max(1.0),
+                Mean::Ema { .. } => 1.0,
+            },
+            prefix: Vec::new(),
             refresh: 0,
+        }
+    }
+
+    /// Prepares for questions about `bins` bins at a time. Allocates.
+    pub fn will_ask(&mut self, bins: u16) {
+        if bins > 1 {
+            self.prefix.resize(self.sum.len() + 1, 0.0);
         }
     }
 
@@ -227,7 +241,7 @@ impl TimeMean {
     /// Takes in the newest frame of `ring`.
     pub fn update(&mut self, ring: &PowerRing) {
         let newest = ring.frame(self.age);
-        let scale = match self.mean {
+        match self.mean {
             Mean::Span { .. } => {
                 let frames = self.frames();
                 let oldest = ring.frame(self.age + frames);
@@ -246,19 +260,17 @@ impl TimeMean {
                 } else {
                     range.end
                 };
-                1.0 / frames as f64
             }
             Mean::Ema { frames } => {
                 let keep = libm::exp(-1.0 / f64::from(frames.max(0.05)));
                 for (s, n) in self.sum.iter_mut().zip(newest) {
                     *s += (1.0 - keep) * (f64::from(*n) - *s);
                 }
-                1.0
             }
-        };
+        }
         let mut total = 0.0;
-        for (p, s) in self.prefix[1..].iter_mut().zip(&self.sum) {
-            total += s * scale;
+        for (p, s) in self.prefix.iter_mut().skip(1).zip(&self.sum) {
+            total += s * self.scale;
             *p = total;
         }
     }
@@ -267,11 +279,34 @@ impl TimeMean {
     #[inline(always)]
     #[must_use]
     pub fn at(&self, bin: usize, bins: u16) -> f32 {
+        if bins <= 1 {
+            return ((self.sum[bin] * self.scale) as f32).max(0.0);
+        }
         let half = usize::from(bins / 2);
         let low = bin.saturating_sub(half);
         let high = (bin + half + 1).min(self.prefix.len() - 1);
         // The sum is taken in 64 bits, because large numbers cancel; the division need not be.
         ((self.prefix[high] - self.prefix[low]) as f32 / (high - low) as f32).max(0.0)
+    }
+
+    /// Marks the bins whose mean over `bins` bins is above `threshold`.
+    pub fn mark_above(&self, bins: u16, threshold: f32, hits: &mut [bool]) {
+        let half = usize::from(bins / 2);
+        let count = hits.len();
+        if bins <= 1 || count <= 2 * half {
+            for (f, hit) in hits.iter_mut().enumerate() {
+                *hit |= self.at(f, bins) > threshold;
+            }
+            return;
+        }
+        for f in (0..half).chain(count - half..count) {
+            hits[f] |= self.at(f, bins) > threshold;
+        }
+        let limit = f64::from(threshold) * (2 * half + 1) as f64;
+        let inner = hits[half..count - half].iter_mut();
+        for (hit, (low, high)) in inner.zip(self.prefix.iter().zip(&self.prefix[2 * half + 1..])) {
+            *hit |= high - low > limit;
+        }
     }
 
     /// Back to silence.
@@ -307,6 +342,9 @@ mod tests {
                 TimeMean::new(Plane::Noisy, Mean::Span { from, to }, bins, lookahead)
             })
             .collect();
+        for mean in &mut means {
+            mean.will_ask(101);
+        }
         let depth = means.iter().map(TimeMean::depth).max().unwrap();
         let mut ring = PowerRing::new(bins, depth);
         let mut rng = StableRng::new(3, 0);

@@ -8,12 +8,13 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::model::drfm::Drfm;
 
-/// Features are padded to a multiple of this: two of the widest vectors in use.
-const FEATURE_MULTIPLE: usize = 32;
+/// Features whose weights lie together: two of the widest vectors in use. All weights of such a tile are one run of
+/// memory, because rows a power of two apart would crowd each other out of the cache.
+const FEATURE_TILE: usize = 32;
 /// Bins that share one pass over the weights; keeps weights, inputs and sums in the first-level cache.
 pub const BINS_PER_PASS: usize = 32;
 /// Bins whose sums are held in registers at a time.
-const BIN_TILE: usize = 4;
+pub const BIN_TILE: usize = 4;
 /// Vectors of features whose sums are held in registers at a time.
 const VECTOR_TILE: usize = 2;
 /// Most channels that one call may carry.
@@ -25,11 +26,11 @@ const OUTPUTS: usize = 2;
 pub struct Kernel {
     context_inputs: usize,
     patch_inputs: usize,
-    padded: usize,
+    tiles: usize,
     timesteps: usize,
-    /// Bias, context rows, patch rows; `padded` numbers each; in turns (1 = 2 pi).
-    rows: Vec<f32>,
-    /// `[timestep][output][feature]`: theta2 with the gates folded in.
+    /// `[feature tile][bias, context rows, patch rows][feature of the tile]`, in turns (1 = 2 pi).
+    weights: Vec<f32>,
+    /// `[timestep][feature tile][output][feature of the tile]`: theta2 with the gates folded in.
     theta: Vec<f32>,
     arch: Arch,
 }
@@ -48,15 +49,19 @@ impl Default for KernelScratch {
     }
 }
 
-/// The inputs of up to [`BINS_PER_PASS`] bins.
+/// One input of [`BIN_TILE`] neighbouring bins of a pass.
+pub type Lane = [f32; BIN_TILE];
+
+/// The inputs of up to [`BINS_PER_PASS`] bins, in tiles of [`BIN_TILE`] bins; places of a last, short tile may hold any
+/// finite number.
 #[derive(Clone, Copy)]
 pub struct KernelInput<'a> {
     /// Number of channels, 1 to [`MAX_CHANNELS`].
     pub channels: usize,
-    /// `bins x context_inputs`.
-    pub context: &'a [f32],
-    /// `bins x channels x patch_inputs`.
-    pub patch: &'a [f32],
+    /// `tiles x context_inputs`.
+    pub context: &'a [Lane],
+    /// `tiles x channels x patch_inputs`.
+    pub patch: &'a [Lane],
     /// Timestep of each bin, 1-based.
     pub timestep: &'a [u16],
 }
@@ -70,13 +75,14 @@ impl Kernel {
         if model.d_out() != OUTPUTS || patch_inputs > d_in {
             return None;
         }
-        let padded = n.next_multiple_of(FEATURE_MULTIPLE);
+        let tiles = n.div_ceil(FEATURE_TILE);
         let context_inputs = d_in - patch_inputs;
         let turns = 1.0 / std::f64::consts::TAU;
-        let mut rows = vec![0.0; (1 + d_in) * padded];
+        let mut weights = vec![0.0; tiles * (1 + d_in) * FEATURE_TILE];
         let mut fill = |row: usize, values: ndarray::ArrayView1<'_, f32>| {
-            for (r, v) in rows[row * padded..].iter_mut().zip(values) {
-                *r = (f64::from(*v) * turns) as f32;
+            for (i, v) in values.iter().enumerate() {
+                let (tile, feature) = (i / FEATURE_TILE, i % FEATURE_TILE);
+                weights[(tile * (1 + d_in) + row) * FEATURE_TILE + feature] = (f64::from(*v) * turns) as f32;
             }
         };
         fill(0, model.features().bias().view());
@@ -89,22 +95,20 @@ impl Kernel {
             fill(row, model.features().weights().row(j));
         }
         let timesteps = model.timesteps();
-        let mut theta = vec![0.0; timesteps * OUTPUTS * padded];
+        let mut theta = vec![0.0; timesteps * tiles * OUTPUTS * FEATURE_TILE];
         for k in 1..=timesteps {
             let gated = model.gated_theta2(k);
-            for o in 0..OUTPUTS {
-                let at = ((k - 1) * OUTPUTS + o) * padded;
-                for (t, g) in theta[at..at + n].iter_mut().zip(gated.column(o)) {
-                    *t = *g;
-                }
+            for ((i, o), value) in gated.indexed_iter() {
+                let (tile, feature) = (i / FEATURE_TILE, i % FEATURE_TILE);
+                theta[(((k - 1) * tiles + tile) * OUTPUTS + o) * FEATURE_TILE + feature] = *value;
             }
         }
         Some(Self {
             context_inputs,
             patch_inputs,
-            padded,
+            tiles,
             timesteps,
-            rows,
+            weights,
             theta,
             arch: Arch::new(),
         })
@@ -185,67 +189,68 @@ impl WithSimd for Predict<'_> {
         } = self;
         let bins = input.timestep.len();
         let channels = input.channels;
-        let (d_context, d_patch, padded) =
-            (kernel.context_inputs, kernel.patch_inputs, kernel.padded);
-        let vectors = padded / S::F32_LANES;
-        let (rows, _) = S::as_simd_f32s(&kernel.rows);
+        let (d_context, d_patch) = (kernel.context_inputs, kernel.patch_inputs);
+        let rows = 1 + d_context + d_patch;
+        let vectors = FEATURE_TILE / S::F32_LANES;
+        let (weights, _) = S::as_simd_f32s(&kernel.weights);
         let (theta, _) = S::as_simd_f32s(&kernel.theta);
         let (sums, _) = S::as_mut_simd_f32s(sums);
         let used = bins * channels * OUTPUTS;
         sums[..used].fill(simd.splat_f32s(0.0));
-        let mut first = 0;
-        while first < vectors {
-            let mut tile_start = 0;
-            while tile_start < bins {
-                // A short last tile repeats its last bin: the sums of the copies are not kept.
-                let count = (bins - tile_start).min(BIN_TILE);
-                let at = |i: usize| tile_start + if i < count { i } else { count - 1 };
-                let bias = [rows[first], rows[first + 1]];
-                let mut shared = [bias; BIN_TILE];
-                let contexts: [&[f32]; BIN_TILE] =
-                    std::array::from_fn(|i| &input.context[at(i) * d_context..][..d_context]);
-                for j in 0..d_context {
-                    let row = &rows[(1 + j) * vectors + first..][..VECTOR_TILE];
-                    for i in 0..BIN_TILE {
-                        let x = simd.splat_f32s(contexts[i][j]);
-                        for v in 0..VECTOR_TILE {
-                            shared[i][v] = simd.mul_add_e_f32s(row[v], x, shared[i][v]);
-                        }
-                    }
-                }
-                for channel in 0..channels {
-                    let mut phase = shared;
-                    let patches: [&[f32]; BIN_TILE] = std::array::from_fn(|i| {
-                        &input.patch[(at(i) * channels + channel) * d_patch..][..d_patch]
-                    });
-                    for j in 0..d_patch {
-                        let row = &rows[(1 + d_context + j) * vectors + first..][..VECTOR_TILE];
+        for (tile, weights) in weights.chunks_exact(rows * vectors).enumerate() {
+            let mut first = 0;
+            while first < vectors {
+                let (bias, weights) = weights.split_at(vectors);
+                let (context_rows, patch_rows) = weights.split_at(d_context * vectors);
+                let bias = [bias[first], bias[first + 1]];
+                let mut bin = 0;
+                let mut group = 0;
+                while bin < bins {
+                    let count = (bins - bin).min(BIN_TILE);
+                    let context = &input.context[group * d_context..][..d_context];
+                    let mut shared = [bias; BIN_TILE];
+                    for (row, x) in context_rows.chunks_exact(vectors).zip(context) {
+                        let row = &row[first..first + VECTOR_TILE];
+                        let row = [row[0], row[1]];
                         for i in 0..BIN_TILE {
-                            let x = simd.splat_f32s(patches[i][j]);
+                            let x = simd.splat_f32s(x[i]);
                             for v in 0..VECTOR_TILE {
-                                phase[i][v] = simd.mul_add_e_f32s(row[v], x, phase[i][v]);
+                                shared[i][v] = simd.mul_add_e_f32s(row[v], x, shared[i][v]);
                             }
                         }
                     }
-                    for (i, phase) in phase.iter().enumerate().take(count) {
-                        let bin = tile_start + i;
-                        let k = usize::from(input.timestep[bin]).clamp(1, kernel.timesteps) - 1;
-                        // No closure here: it would not be compiled for the instructions chosen at run time.
-                        let features =
-                            [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
-                        for o in 0..OUTPUTS {
-                            let theta =
-                                &theta[(k * OUTPUTS + o) * vectors + first..][..VECTOR_TILE];
-                            let sum = &mut sums[(bin * channels + channel) * OUTPUTS + o];
-                            for v in 0..VECTOR_TILE {
-                                *sum = simd.mul_add_e_f32s(features[v], theta[v], *sum);
+                    for channel in 0..channels {
+                        let mut phase = shared;
+                        let patch = &input.patch[(group * channels + channel) * d_patch..][..d_patch];
+                        for (row, x) in patch_rows.chunks_exact(vectors).zip(patch) {
+                            let row = &row[first..first + VECTOR_TILE];
+                            let row = [row[0], row[1]];
+                            for i in 0..BIN_TILE {
+                                let x = simd.splat_f32s(x[i]);
+                                for v in 0..VECTOR_TILE {
+                                    phase[i][v] = simd.mul_add_e_f32s(row[v], x, phase[i][v]);
+                                }
+                            }
+                        }
+                        for (i, phase) in phase.iter().enumerate().take(count) {
+                            let k = usize::from(input.timestep[bin + i]).clamp(1, kernel.timesteps) - 1;
+                            // No closure here: it would not be compiled for the instructions chosen at run time.
+                            let features = [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
+                            let theta = &theta[(k * kernel.tiles + tile) * OUTPUTS * vectors..][..OUTPUTS * vectors];
+                            let sums = &mut sums[((bin + i) * channels + channel) * OUTPUTS..][..OUTPUTS];
+                            for o in 0..OUTPUTS {
+                                let theta = &theta[o * vectors + first..][..VECTOR_TILE];
+                                for v in 0..VECTOR_TILE {
+                                    sums[o] = simd.mul_add_e_f32s(features[v], theta[v], sums[o]);
+                                }
                             }
                         }
                     }
+                    bin += count;
+                    group += 1;
                 }
-                tile_start += count;
+                first += VECTOR_TILE;
             }
-            first += VECTOR_TILE;
         }
         for (o, s) in out.iter_mut().zip(&sums[..used]) {
             *o = simd.reduce_sum_f32s(*s);
@@ -277,11 +282,13 @@ mod tests {
         let kernel = Kernel::new(&model, d_patch).unwrap();
         let mut rng = StableRng::new(6, 0);
         for (bins, channels) in [(1, 1), (4, 1), (7, 2), (32, 2)] {
-            let context: Vec<f32> = (0..bins * d_context).map(|_| rng.normal() as f32).collect();
-            let patch: Vec<f32> = (0..bins * channels * d_patch)
-                .map(|_| rng.normal() as f32)
+            let tiles = bins.div_ceil(BIN_TILE);
+            let mut lanes = |n: usize| -> Vec<Lane> { (0..n).map(|_| std::array::from_fn(|_| rng.normal() as f32)).collect() };
+            let context = lanes(tiles * d_context);
+            let patch = lanes(tiles * channels * d_patch);
+            let timestep: Vec<u16> = (0..bins)
+                .map(|_| 1 + rng.below(timesteps) as u16)
                 .collect();
-            let timestep: Vec<u16> = (0..bins).map(|_| 1 + rng.below(timesteps) as u16).collect();
             let mut out = vec![0.0; bins * channels * 2];
             kernel.predict_into(
                 KernelInput {
@@ -295,10 +302,11 @@ mod tests {
             );
             for bin in 0..bins {
                 for channel in 0..channels {
-                    let x: Vec<f32> = patch[(bin * channels + channel) * d_patch..][..d_patch]
+                    let (tile, lane) = (bin / BIN_TILE, bin % BIN_TILE);
+                    let x: Vec<f32> = patch[(tile * channels + channel) * d_patch..][..d_patch]
                         .iter()
-                        .chain(&context[bin * d_context..][..d_context])
-                        .copied()
+                        .chain(&context[tile * d_context..][..d_context])
+                        .map(|x| x[lane])
                         .collect();
                     for o in 0..2 {
                         let mut want = 0.0;

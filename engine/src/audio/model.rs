@@ -199,6 +199,7 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
     if config.lookahead > 64
         || config.contexts.len() + config.patch.len() > MAX_INPUTS
         || config.patch.is_empty()
+        || config.patch.len() > super::step::MAX_PATCH_TERMS
     {
         return Err("too many inputs or too long a look-ahead".to_owned());
     }

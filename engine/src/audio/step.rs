@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::context::{
     Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, log_estimate, log_noisy,
 };
-use super::kernel::{BINS_PER_PASS, Kernel, KernelInput, KernelScratch, MAX_CHANNELS};
+use super::kernel::{
+    BIN_TILE, BINS_PER_PASS, Kernel, KernelInput, KernelScratch, Lane, MAX_CHANNELS,
+};
 use super::stft::{FrameDurations, FrameShape};
 use crate::diffusion::schedule::Schedule;
 
@@ -221,16 +223,20 @@ pub struct SpectralStep {
     coherence: Vec<CoherenceTrack>,
     mask_rules: Vec<(usize, u16, f32)>,
     hits: Vec<Vec<bool>>,
+    /// Bins hit in any of the frames.
+    near_hit: Vec<bool>,
     level_sources: Vec<(usize, u16)>,
     /// `exp(-2 pi i m / hops_per_window)`: phase advance of a bin per frame.
     advance: Vec<Complex32>,
     salience: Salience,
     active: Vec<u32>,
     level_db: Vec<f32>,
+    /// sqrt(1 - alpha_bar) of each active bin: brings its patch to the scale of x_k.
+    scale: Vec<f32>,
     timestep: Vec<u16>,
     out: Vec<Vec<Complex32>>,
-    context: Vec<f32>,
-    patch: Vec<f32>,
+    context: Vec<Lane>,
+    patch: Vec<Lane>,
     turn: Vec<Complex32>,
     noise: Vec<f32>,
     kernel_scratch: KernelScratch,
@@ -245,7 +251,8 @@ impl SpectralStep {
         let bins = shape.bins();
         let lookahead = usize::from(config.lookahead);
         let mut means: Vec<TimeMean> = Vec::new();
-        let mut find = |plane: Plane, mean: Mean, shift: i16| {
+        let mut find = |power: &Power, shift: i16| {
+            let (plane, mean) = (power.plane, power.mean);
             let mean = match mean {
                 Mean::Span { from, to } => Mean::Span {
                     from: from + shift,
@@ -253,13 +260,15 @@ impl SpectralStep {
                 },
                 ema @ Mean::Ema { .. } => ema,
             };
-            means
+            let index = means
                 .iter()
                 .position(|m| m.is(plane, mean))
                 .unwrap_or_else(|| {
                     means.push(TimeMean::new(plane, mean, bins, lookahead));
                     means.len() - 1
-                })
+                });
+            means[index].will_ask(power.bins);
+            index
         };
         let mut a_priori: Vec<APrioriTrack> = Vec::new();
         let mut coherence: Vec<CoherenceTrack> = Vec::new();
@@ -268,7 +277,7 @@ impl SpectralStep {
             .iter()
             .map(|context| match *context {
                 Context::Power { power, offset } => Source::Power {
-                    mean: find(power.plane, power.mean, 0),
+                    mean: find(&power, 0),
                     bins: power.bins,
                     offset,
                     noisy: power.plane == Plane::Noisy,
@@ -278,7 +287,7 @@ impl SpectralStep {
                     numerator,
                     denominator,
                 } => Source::Harmonic {
-                    mean: find(power.plane, power.mean, 0),
+                    mean: find(&power, 0),
                     bins: power.bins,
                     ratio: f32::from(numerator) / f32::from(denominator.max(1)),
                     noisy: power.plane == Plane::Noisy,
@@ -310,7 +319,7 @@ impl SpectralStep {
                 }
                 Context::Frequency => Source::Frequency,
                 Context::Salience { power } => Source::Salience {
-                    mean: find(power.plane, power.mean, 0),
+                    mean: find(&power, 0),
                     bins: power.bins,
                 },
             })
@@ -321,13 +330,13 @@ impl SpectralStep {
             .iter()
             .map(|rule| {
                 let p = rule.power;
-                (find(p.plane, p.mean, before as i16), p.bins, rule.above)
+                (find(&p, before as i16), p.bins, rule.above)
             })
             .collect();
         let level_sources = config
             .level
             .iter()
-            .map(|p| (find(p.plane, p.mean, 0), p.bins))
+            .map(|p| (find(p, 0), p.bins))
             .collect();
         let a_priori_depth = if a_priori.is_empty() {
             0
@@ -376,6 +385,7 @@ impl SpectralStep {
             coherence,
             mask_rules,
             hits: vec![vec![false; bins]; before + usize::from(config.mask_frames_after) + 1],
+            near_hit: vec![false; bins],
             level_sources,
             advance: (0..hops)
                 .map(|m| {
@@ -390,10 +400,14 @@ impl SpectralStep {
             ),
             active: Vec::with_capacity(bins),
             level_db: vec![0.0; bins],
+            scale: vec![1.0; bins],
             timestep: vec![1; bins],
             out: vec![vec![Complex32::default(); bins]; channels],
-            context: vec![0.0; BINS_PER_PASS * config.context_inputs()],
-            patch: vec![0.0; BINS_PER_PASS * channels * config.patch_inputs()],
+            context: vec![[0.0; BIN_TILE]; BINS_PER_PASS / BIN_TILE * config.context_inputs()],
+            patch: vec![
+                [0.0; BIN_TILE];
+                BINS_PER_PASS / BIN_TILE * channels * config.patch_inputs()
+            ],
             turn: vec![Complex32::default(); BINS_PER_PASS * channels],
             noise: vec![0.0; BINS_PER_PASS * channels * 2],
             kernel_scratch: KernelScratch::default(),
@@ -545,19 +559,22 @@ impl SpectralStep {
         let bins = self.shape.bins();
         self.hits.rotate_right(1);
         let hits = &mut self.hits[0];
-        for (f, hit) in hits.iter_mut().enumerate() {
-            *hit = self
-                .mask_rules
-                .iter()
-                .any(|&(mean, width, above)| self.means[mean].at(f, width) > above);
+        hits.fill(false);
+        for &(mean, width, above) in &self.mask_rules {
+            self.means[mean].mark_above(width, above, hits);
+        }
+        self.near_hit.fill(false);
+        for hits in &self.hits {
+            for (near, hit) in self.near_hit.iter_mut().zip(hits) {
+                *near |= hit;
+            }
         }
         let spread = usize::from(self.config.mask_bins);
         self.active.clear();
         // One pass: how far the last hit in any of the frames lies back.
-        let any = |f: usize| self.hits.iter().any(|h| h[f]);
         let mut covered_until = 0;
         for f in 0..bins {
-            if any(f) {
+            if self.near_hit[f] {
                 covered_until = f + spread + 1;
                 let from = self.active.last().map_or(0, |&last| last as usize + 1);
                 for g in from.max(f.saturating_sub(spread))..=f {
@@ -584,7 +601,9 @@ impl SpectralStep {
             for &(mean, width) in &self.level_sources {
                 level += share * self.means[mean].at(f as usize, width);
             }
-            let db = 10.0 * fast_log10((level - noise).max(1e-3));
+            let snr = (level - noise).max(1e-3);
+            let db = 10.0 * fast_log10(snr);
+            self.scale[i] = 1.0 / (1.0 + snr).sqrt();
             self.level_db[i] = db;
             let k = 1.0 + ((top - f64::from(db)) / per_step).round();
             self.timestep[i] = k.clamp(1.0, steps as f64) as u16;
@@ -621,11 +640,12 @@ impl SpectralStep {
         let mut noise = std::mem::take(&mut self.noise);
         self.gather(start, end);
         let n = end - start;
+        let tiles = n.div_ceil(BIN_TILE);
         kernel.predict_into(
             KernelInput {
                 channels: self.channels,
-                context: &self.context[..n * self.config.context_inputs()],
-                patch: &self.patch[..n * self.channels * self.config.patch_inputs()],
+                context: &self.context[..tiles * self.config.context_inputs()],
+                patch: &self.patch[..tiles * self.channels * self.config.patch_inputs()],
                 timestep: &self.timestep[start..end],
             },
             &mut self.kernel_scratch,
@@ -664,15 +684,10 @@ impl SpectralStep {
             .zip(&self.config.normalisation)
             .enumerate()
         {
-            let mut column = |value: &dyn Fn(usize) -> f32| {
-                let rows = self
-                    .context
-                    .chunks_exact_mut(d)
-                    .zip(&self.active[start..end]);
-                for (row, &f) in rows {
-                    row[j] = (value(f as usize) - mean) * scale;
-                }
-            };
+            let bins = &self.active[start..end];
+            // In the order that the kernel reads: one input of neighbouring bins side by side.
+            let lanes = self.context.iter_mut().skip(j).step_by(d);
+            let column = Column { lanes: lanes.zip(bins.chunks(BIN_TILE)), mean, scale };
             let near =
                 |f: usize, offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
             match *source {
@@ -683,7 +698,7 @@ impl SpectralStep {
                     noisy,
                 } => {
                     let mean = &self.means[mean];
-                    column(&|f| log_power(mean.at(near(f, offset), bins), noisy));
+                    column.fill(|f| log_power(mean.at(near(f, offset), bins), noisy));
                 }
                 Source::Harmonic {
                     mean,
@@ -692,7 +707,7 @@ impl SpectralStep {
                     noisy,
                 } => {
                     let mean = &self.means[mean];
-                    column(&|f| {
+                    column.fill(|f| {
                         let g = (f as f32 * ratio + 0.5) as usize;
                         if g > last {
                             -1.5
@@ -703,29 +718,29 @@ impl SpectralStep {
                 }
                 Source::APriori { track, offset } => {
                     let snr = &self.a_priori[track].snr;
-                    column(&|f| fast_log10(snr[near(f, offset)] + 1e-3));
+                    column.fill(|f| fast_log10(snr[near(f, offset)] + 1e-3));
                 }
                 Source::Coherence { track } => {
                     let t = &self.coherence[track];
-                    column(&|f| t.product[f].norm_sqr().sqrt() / (t.power[f] + 1e-6));
+                    column.fill(|f| t.product[f].norm_sqr().sqrt() / (t.power[f] + 1e-6));
                 }
                 Source::Frequency => {
                     let bin_hz = self.bin_hz as f32;
-                    column(&|f| fast_log10(f.max(1) as f32 * bin_hz));
+                    column.fill(|f| fast_log10(f.max(1) as f32 * bin_hz));
                 }
-                Source::Salience { .. } => column(&|f| self.salience.at(f)),
+                Source::Salience { .. } => column.fill(|f| self.salience.at(f)),
             }
         }
         let frame = self.newest - self.lookahead;
         let d = self.config.patch_inputs();
-        let hops = self.advance.len();
+        let hops = self.advance.len() as i32;
+        let mut row = [0.0; 2 * MAX_PATCH_TERMS];
         for i in 0..end - start {
             let f = self.active[start + i] as usize;
-            let level = libm::exp10f(self.level_db[start + i] * 0.1);
-            let scale = 1.0 / (1.0 + level).sqrt();
+            let scale = self.scale[start + i];
             for c in 0..self.channels {
                 let at = i * self.channels + c;
-                let row = &mut self.patch[at * d..][..d];
+                let row = &mut row[..d];
                 let y = self.noisy[c].frame(frame)[f];
                 let refine = self.first.get(c).map(|ring| ring.frame(frame)[f]);
                 let mut reference = refine.unwrap_or(0.5 * y);
@@ -736,8 +751,14 @@ impl SpectralStep {
                             let g = f.saturating_add_signed(isize::from(bin)).min(last);
                             let spectrum =
                                 self.noisy[c].frame(frame.saturating_add_signed(isize::from(dt)));
-                            let turns = (f as i64 * i64::from(dt)).rem_euclid(hops as i64) as usize;
-                            let value = spectrum[g] * self.advance[turns];
+                            let value = match dt {
+                                0 => spectrum[g],
+                                _ => {
+                                    // In 32 bits, because 64-bit remainders are slow.
+                                    let turns = (f as i32 * i32::from(dt)).rem_euclid(hops);
+                                    spectrum[g] * self.advance[turns as usize]
+                                }
+                            };
                             if refine.is_none() {
                                 reference += value;
                             }
@@ -759,9 +780,12 @@ impl SpectralStep {
                 } else {
                     Complex32::new(1.0, 0.0)
                 };
-                for pair in row.chunks_exact_mut(2) {
+                let tile = (i / BIN_TILE * self.channels + c) * d;
+                let lanes = self.patch[tile..tile + d].chunks_exact_mut(2);
+                for (lanes, pair) in lanes.zip(row.chunks_exact(2)) {
                     let turned = Complex32::new(pair[0], pair[1]) * turn;
-                    (pair[0], pair[1]) = (turned.re, turned.im);
+                    lanes[0][i % BIN_TILE] = turned.re;
+                    lanes[1][i % BIN_TILE] = turned.im;
                 }
                 self.turn[at] = turn;
             }
@@ -772,8 +796,9 @@ impl SpectralStep {
     /// the factor that turns a spectrum value into the model's frame, and the estimate that the prediction is taken from.
     pub fn example_into(&mut self, index: usize, inputs: &mut Vec<f32>) -> (Complex32, Complex32) {
         self.gather(index, index + 1);
-        inputs.extend_from_slice(&self.patch[..self.config.patch_inputs()]);
-        inputs.extend_from_slice(&self.context[..self.config.context_inputs()]);
+        let patch = &self.patch[..self.config.patch_inputs()];
+        let context = &self.context[..self.config.context_inputs()];
+        inputs.extend(patch.iter().chain(context).map(|lane| lane[0]));
         let f = self.active[index] as usize;
         let frame = self.newest - self.lookahead;
         let base = if self.first.is_empty() {
@@ -782,6 +807,27 @@ impl SpectralStep {
             self.first[0].frame(frame)[f]
         };
         (self.turn[0], base)
+    }
+}
+
+/// Most patch terms of a bin.
+pub const MAX_PATCH_TERMS: usize = 32;
+
+/// One context input of the bins of a pass, to be filled.
+struct Column<I> {
+    lanes: I,
+    mean: f32,
+    scale: f32,
+}
+
+impl<'a, I: Iterator<Item = (&'a mut Lane, &'a [u32])>> Column<I> {
+    #[inline(always)]
+    fn fill(self, value: impl Fn(usize) -> f32) {
+        for (lane, bins) in self.lanes {
+            for (x, &f) in lane.iter_mut().zip(bins) {
+                *x = (value(f as usize) - self.mean) * self.scale;
+            }
+        }
     }
 }
 
