@@ -54,7 +54,8 @@ pub fn join_windows(windows: &[Vec<f32>], overlap: usize, peak: f32) -> Vec<f32>
     }
     let loudest = signal.iter().fold(0.0f32, |m, s| m.max(s.abs()));
     // A model that diverges (Sampler::Paper may) must not become a file of NaN.
-    if loudest > 0.0 && loudest.is_finite() {
+    // `max` passes over NaN, so the loudest does not tell.
+    if loudest > 0.0 && signal.iter().all(|s| s.is_finite()) {
         for s in &mut signal {
             *s *= peak / loudest;
         }
@@ -101,5 +102,6 @@ mod tests {
             join_windows(&[vec![f32::NAN, 1.0, f32::INFINITY]], 0, 1.0),
             vec![0.0; 3]
         );
+        assert_eq!(join_windows(&[vec![f32::NAN, 1.0]], 0, 1.0), vec![0.0; 2]);
     }
 }
