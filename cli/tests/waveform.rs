@@ -215,3 +215,38 @@ fn a_waveform_model_does_not_denoise_files() {
     }
     assert!(!folder.path().join("o.wav").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_generation_and_leaves_nothing_behind() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let folder = folder_with_model();
+    let files = || {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let names = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+        names.collect::<Vec<String>>()
+    };
+    let mut running = Command::new(env!("CARGO_BIN_EXE_drfm"))
+        .current_dir(folder.path())
+        .args("generate --model w.drfm -n 100000 -o o.wav".split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while !files().iter().any(|name| name.ends_with(".part")) {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = running.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+    assert!(
+        !files()
+            .iter()
+            .any(|name| name.ends_with(".part") || name == "o.wav")
+    );
+}

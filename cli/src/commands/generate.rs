@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use drfm_engine::audio::waveform::{OVERLAP, WaveformModel};
-use drfm_engine::audio::waveform_generate::{generate, join_windows};
+use drfm_engine::audio::waveform_generate::{generate_observed, join_windows};
 use drfm_engine::audio::writer::{AudioWriter, WavFormat};
 use drfm_engine::diffusion::{Sampler, StartVariance};
 use drfm_engine::model::file::Domain;
+use indicatif::ProgressBar;
 
 use super::training::check_target;
 use crate::failure::Failure;
@@ -91,15 +92,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut writer = AudioWriter::create(&arguments.output, recipe.rate_hz, 1, WavFormat::Int16)
         .map_err(Failure::of)?;
     let count = arguments.count as usize;
-    let windows = generate(
+    let bar = ProgressBar::new(u64::from(arguments.count));
+    let windows = generate_observed(
         &model,
         &recipe.schedule,
         count,
         sampler,
         start,
         arguments.seed,
+        &mut |done| {
+            bar.set_position(done as u64);
+            interrupt::control()
+        },
     )
     .map_err(|e| told(&e))?;
+    bar.finish_and_clear();
     interrupt::check()?;
     let signal = join_windows(&windows, recipe.window / OVERLAP, PEAK);
     if signal.iter().all(|x| *x == 0.0) {
