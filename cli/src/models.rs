@@ -4,7 +4,7 @@ use std::path::Path;
 
 use drfm_engine::audio::embedded;
 use drfm_engine::audio::model::{DenoiserModel, Mode};
-use drfm_engine::model::file::ModelFile;
+use drfm_engine::model::file::{Domain, ModelFile};
 
 use crate::failure::Failure;
 
@@ -37,8 +37,14 @@ pub fn load_file(name: &str) -> Result<ModelFile, Failure> {
 /// # Errors
 /// As [`load_file`], and for models that cannot denoise.
 pub fn load_denoiser(name: &str) -> Result<DenoiserModel, Failure> {
-    DenoiserModel::from_file(load_file(name)?)
-        .map_err(|e| Failure::Failed(format!("model {name}: {e}")))
+    let file = load_file(name)?;
+    if file.domain == Domain::Waveform {
+        return Err(Failure::Failed(format!(
+            "model {name} works on windows of samples: it can generate (drfm generate), but recordings are denoised by spectral models only: give {} or train one with --domain spectral",
+            embedded::names().join(", ")
+        )));
+    }
+    DenoiserModel::from_file(file).map_err(|e| Failure::Failed(format!("model {name}: {e}")))
 }
 
 /// Reads the name of a mode, for clap.

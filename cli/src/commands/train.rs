@@ -10,18 +10,25 @@ use drfm_engine::audio::clip_file::{read_clip, seconds_of};
 use drfm_engine::audio::find::find_audio_files;
 use drfm_engine::audio::model::Mode;
 use drfm_engine::audio::trainer::{
-    SpectralTraining, Stage, StageStats, gather_stage, solve_stage, train, usable_clips,
+    SpectralTraining, Stage, StageStats, TrainerError, gather_stage, solve_stage, train,
+    usable_clips,
 };
+use drfm_engine::audio::trainer_adam::{digest_of, train_adam};
 use drfm_engine::audio::training_record::options_of;
 use drfm_engine::audio::training_set::Clip;
-use drfm_engine::model::ModelKind;
+use drfm_engine::audio::waveform_training;
 use drfm_engine::model::file::ModelFile;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::training::{Bar, check_target, peak_memory_bytes, steps_table};
+use self::checkpoint::FileCheckpoints;
+use self::choice::{Choice, parse_window};
+use super::training::{Bar, Loss, check_target, losses_table, peak_memory_bytes, steps_table};
 use crate::failure::Failure;
 use crate::{interrupt, models, report};
+
+mod checkpoint;
+mod choice;
 
 /// Makes a model from clean recordings.
 ///
@@ -32,12 +39,20 @@ use crate::{interrupt, models, report};
 /// Training on several machines or folders: training only adds up sums, so they can be gathered apart and put together
 /// by `drfm merge`, with the same result as training on everything at once. There are two stages, because the second
 /// step of the denoiser learns from the output of the first. The example below shows the four commands.
+///
+/// With --domain waveform the model sees windows of samples instead, as in the paper. Such a model is for drfm generate;
+/// drfm denoise takes spectral ones. With --trainer adam it is trained by gradient descent, as in the paper: slower, and
+/// the only way for --kind nn, which then has as many trained numbers as drfm would have.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   drfm train my-guitar/ --recursive -o my-guitar.drfm
       then: drfm denoise take.wav --model my-guitar.drfm
   drfm train my-guitar/ -o live.drfm --modes live,instant --features 128
       a small model for playing live only
+  drfm train my-guitar/ -o waveform.drfm --domain waveform --window 64
+      then: drfm generate --model waveform.drfm -n 1000 -o new.wav
+  drfm train my-guitar/ -o nn.drfm --kind nn --steps 20000 --checkpoint nn.run
+      the paper's baseline; stopped by Ctrl-C, the same command goes on
 Two machines (or folders) A and B:
   A and B:  drfm train my-part/ --stats-out a1.stats            stage one
   then:     drfm merge a1.stats b1.stats -o one.drfm            usable already
@@ -61,9 +76,20 @@ pub struct Arguments {
     /// drfm, or one of the paper's baselines: rf (no gates) or nn (everything trained).
     #[arg(long, value_enum, default_value_t = KindChoice::Drfm)]
     kind: KindChoice,
-    /// closed-form (seconds to minutes, no settings) or adam (as in the paper).
-    #[arg(long, value_enum, default_value_t = TrainerChoice::ClosedForm)]
-    trainer: TrainerChoice,
+    /// closed-form (seconds to minutes, no settings) or adam (as in the paper). Without this option, closed-form, and
+    /// adam for --kind nn.
+    #[arg(long, value_enum)]
+    trainer: Option<TrainerChoice>,
+    /// Steps of adam for every step of the denoiser [default: 2000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    steps: Option<u64>,
+    /// Keep the run of adam in FILE and, for each step of the denoiser, FILE.step; goes on from there if they are there
+    /// already. Kept every 500 steps and on Ctrl-C. More --steps train a finished run further.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Samples in a window of the waveform domain: 8 to 1024, a multiple of 4 [default: 64].
+    #[arg(long, value_name = "SAMPLES", value_parser = parse_window)]
+    window: Option<usize>,
     /// Random features of every step, instead of the recipe's own numbers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     features: Option<u32>,
@@ -76,9 +102,9 @@ pub struct Arguments {
     /// Modes to train for.
     #[arg(long, value_delimiter = ',', value_parser = models::parse_mode, value_name = "MODE,...")]
     modes: Vec<Mode>,
-    /// Excerpts drawn for each five seconds of a recording.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    excerpts: u32,
+    /// Excerpts drawn for each five seconds of a recording [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    excerpts: Option<u32>,
     /// Gather the sums of one stage into FILE, for `drfm merge`: of stage one, or with --base of stage two. With -o
     /// also write the model that they alone make.
     #[arg(long, value_name = "FILE")]
@@ -119,25 +145,24 @@ enum TrainerChoice {
 /// When recordings cannot be read or nothing can be learned from them.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
-    let kind = match (arguments.domain, arguments.trainer, arguments.kind) {
-        (DomainChoice::Spectral, TrainerChoice::ClosedForm, KindChoice::Drfm) => ModelKind::Drfm,
-        (DomainChoice::Spectral, TrainerChoice::ClosedForm, KindChoice::Rf) => ModelKind::Rf,
-        (_, _, KindChoice::Nn) => return Err(not_built("--kind nn")),
-        (_, TrainerChoice::Adam, _) => return Err(not_built("--trainer adam")),
-        (DomainChoice::Waveform, ..) => return Err(not_built("--domain waveform")),
-    };
-    for path in arguments.output.iter().chain(&arguments.stats_out) {
+    let mut choice = Choice::of(arguments)?;
+    let targets = arguments.output.iter().chain(&arguments.stats_out);
+    for path in targets.chain(&arguments.checkpoint) {
         check_target(path)?;
+    }
+    if arguments.checkpoint.is_some() && arguments.checkpoint == arguments.output {
+        return Err(Failure::Usage(
+            "--checkpoint and -o name the same file: give two".to_owned(),
+        ));
     }
     let base = arguments
         .base
         .as_deref()
         .map(models::load_file)
         .transpose()?;
-    let options = match &base {
-        Some(base) => options_of(base)?,
-        None => options(arguments, kind),
-    };
+    if let (Choice::Stages(options), Some(base)) = (&mut choice, &base) {
+        *options = options_of(base)?;
+    }
     let clips = read_clips(arguments)?;
     let count = clips.len();
     let clips = usable_clips(clips)?;
@@ -148,8 +173,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     let mut bar = Bar::new(arguments.json);
-    let (stats, model) = train_on(arguments, &options, base.as_ref(), &clips, &mut bar)?;
-    drop(bar);
+    let (stats, model) = match &choice {
+        Choice::Stages(options) => {
+            train_stages(arguments, options, base.as_ref(), &clips, &mut bar)?
+        }
+        other => (None, Some(train_whole(arguments, other, &clips, &mut bar)?)),
+    };
+    let losses = bar.finish();
     interrupt::check()?;
     if let (Some(path), Some(stats)) = (&arguments.stats_out, &stats) {
         write_stats(path, stats)?;
@@ -161,35 +191,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         arguments,
         &clips,
         model.as_ref(),
+        &losses,
         started.elapsed().as_secs_f64(),
     )
 }
 
-fn not_built(what: &str) -> Failure {
-    Failure::Failed(format!(
-        "{what} is not built yet in this version: train with --domain spectral --trainer closed-form and --kind drfm or rf"
-    ))
-}
-
-fn options(arguments: &Arguments, kind: ModelKind) -> SpectralTraining {
-    let mut modes = arguments.modes.clone();
-    modes.sort_unstable();
-    modes.dedup();
-    if modes.is_empty() {
-        modes = Mode::ALL.to_vec();
-    }
-    SpectralTraining {
-        kind,
-        features: arguments.features.map(|n| n as usize),
-        timesteps: arguments.timesteps.map(|k| k as usize),
-        seed: arguments.seed,
-        modes,
-        excerpts: arguments.excerpts as usize,
-        ..SpectralTraining::default()
-    }
-}
-
-fn train_on(
+fn train_stages(
     arguments: &Arguments,
     options: &SpectralTraining,
     base: Option<&ModelFile>,
@@ -211,6 +218,42 @@ fn train_on(
         None => None,
     };
     Ok((Some(stats), model))
+}
+
+/// Trainings that give a whole model at once.
+fn train_whole(
+    arguments: &Arguments,
+    choice: &Choice,
+    clips: &[Clip],
+    bar: &mut Bar,
+) -> Result<ModelFile, Failure> {
+    let mut checkpoints = FileCheckpoints::open(
+        arguments.checkpoint.as_deref(),
+        &choice.about(digest_of(clips)),
+        choice.adam_steps().unwrap_or_default(),
+    )?;
+    let trained = match choice {
+        Choice::Stages(options) => train(options, clips, &mut |p| bar.tell(p)),
+        Choice::SpectralAdam(options, adam) => {
+            train_adam(options, adam, clips, &mut checkpoints, &mut |p| bar.tell(p))
+        }
+        Choice::Waveform(options) => {
+            waveform_training::train(options, clips, &mut checkpoints, &mut |p| bar.tell(p))
+        }
+    };
+    trained.map_err(|e| match e {
+        // Only checkpoints can be of another run here.
+        TrainerError::Mismatch(what) => Failure::Failed(format!(
+            "{what}: give the options it was begun with, or another --checkpoint"
+        )),
+        other => {
+            let failure = Failure::from(other);
+            if matches!(failure, Failure::Interrupted) {
+                checkpoints.tell_stopped();
+            }
+            failure
+        }
+    })
 }
 
 /// The recordings, in the order of their paths. What cannot be read is an error if it was named, else left out.
@@ -258,6 +301,7 @@ fn tell(
     arguments: &Arguments,
     clips: &[Clip],
     model: Option<&ModelFile>,
+    losses: &[Loss],
     wall: f64,
 ) -> Result<(), Failure> {
     let sound = seconds_of(clips);
@@ -270,12 +314,14 @@ fn tell(
             "wall_seconds": wall,
             "peak_memory_bytes": peak_memory_bytes(),
             "training": model.map(|m| &m.training),
+            "losses": losses.iter().map(Loss::as_json).collect::<Vec<_>>(),
         }));
     }
     let mut text = String::new();
     if let Some(model) = model {
         text.push_str(&steps_table(&model.training).to_string());
     }
+    text.push_str(&losses_table(losses).to_string());
     let memory = peak_memory_bytes().map_or(String::new(), |b| {
         format!(", {} MB of memory at most", b / 1_000_000)
     });

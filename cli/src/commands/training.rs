@@ -5,8 +5,10 @@ use std::path::Path;
 
 use drfm_engine::audio::trainer::Progress;
 use drfm_engine::audio::training_record::reports_of;
-use drfm_engine::train::{Control, TrainEvent};
+use drfm_engine::audio::waveform::PART;
+use drfm_engine::train::{Control, TrainEvent, TrainReport};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::interrupt;
@@ -17,6 +19,23 @@ pub struct Bar {
     bar: ProgressBar,
     quiet: bool,
     last: String,
+    losses: Vec<Loss>,
+}
+
+/// Where the training of a step by Adam has come to.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    step: String,
+    done: u64,
+    loss: f64,
+}
+
+impl Loss {
+    /// As JSON.
+    #[must_use]
+    pub fn as_json(&self) -> Value {
+        json!({"step": self.step, "steps": self.done, "loss": self.loss})
+    }
 }
 
 impl Bar {
@@ -30,6 +49,7 @@ impl Bar {
             bar,
             quiet: quiet || std::io::stderr().is_terminal(),
             last: String::new(),
+            losses: Vec::new(),
         }
     }
 
@@ -39,7 +59,10 @@ impl Bar {
         let (doing, done, total) = match progress.event {
             TrainEvent::PartsRead { done, total, .. } => ("listening", *done as u64, *total as u64),
             TrainEvent::Round { round, rounds, .. } => ("solving", *round as u64, *rounds as u64),
-            TrainEvent::Step { step, steps, .. } => ("training", *step, *steps),
+            TrainEvent::Step { step, steps, loss } => {
+                self.note(progress.step, *step, *loss);
+                ("training", *step, *steps)
+            }
             _ => return interrupt::control(),
         };
         let text = format!("step {number} of {count} ({}): {doing}", progress.step);
@@ -53,6 +76,21 @@ impl Bar {
         self.bar.set_length(total);
         self.bar.set_position(done);
         interrupt::control()
+    }
+
+    fn note(&mut self, step: &str, done: u64, loss: f64) {
+        self.losses.retain(|l| l.step != step);
+        self.losses.push(Loss {
+            step: step.to_owned(),
+            done,
+            loss,
+        });
+    }
+
+    /// Takes the bar away; the last loss of every step that was trained by Adam.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
     }
 }
 
@@ -81,11 +119,20 @@ pub fn check_target(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The steps of a model and how well they were learned.
+/// The steps of a model and how well they were learned; empty for a model that does not tell.
 #[must_use]
-pub fn steps_table(training: &serde_json::Value) -> Table {
+pub fn steps_table(training: &Value) -> Table {
+    let mut reports = reports_of(training);
+    // Models of the waveform domain have a single step.
+    let single = training.get("report").cloned();
+    if let Some(report) = single.and_then(|r| serde_json::from_value::<TrainReport>(r).ok()) {
+        reports.push((PART.to_owned(), report));
+    }
+    if reports.is_empty() {
+        return Table::default();
+    }
     let mut table = Table::new(["step", "rows", "ridge", "loss", "separate loss"]);
-    for (name, r) in reports_of(training) {
+    for (name, r) in reports {
         table.row([
             name,
             (r.train_rows + r.validation_rows).to_string(),
@@ -93,6 +140,19 @@ pub fn steps_table(training: &serde_json::Value) -> Table {
             format!("{:.4}", r.loss),
             format!("{:.4}", r.separate_loss),
         ]);
+    }
+    table
+}
+
+/// Where Adam has come to; empty if it has not trained.
+#[must_use]
+pub fn losses_table(losses: &[Loss]) -> Table {
+    if losses.is_empty() {
+        return Table::default();
+    }
+    let mut table = Table::new(["step", "steps of adam", "loss"]);
+    for l in losses {
+        table.row([l.step.clone(), l.done.to_string(), format!("{:.4}", l.loss)]);
     }
     table
 }

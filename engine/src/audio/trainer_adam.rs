@@ -186,6 +186,14 @@ pub(super) fn draw_for_kind(
     draw
 }
 
+/// A digest of recordings and their order, by which a checkpoint is known to be of the same.
+#[must_use]
+pub fn digest_of(clips: &[Clip]) -> u64 {
+    clips.iter().fold(0xcbf2_9ce4_8422_2325, |digest, clip| {
+        (digest ^ clip.identity()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
+}
+
 /// Trains all steps of both stages by Adam: DRFM, RF, or NN with as many trainable parameters as DRFM would have.
 /// Takes the same clips as [`super::trainer::train`] and gives a model of the same recipe.
 ///

@@ -4,6 +4,7 @@ use crate::diffusion::{
     NoisePredictor, Sampler, SamplerError, Schedule, StartVariance, generate_into,
 };
 use crate::rng::StableRng;
+use crate::train::Control;
 
 /// Generates `count` windows with any model that has as many outputs as inputs: a
 /// [`WaveformModel`](super::waveform::WaveformModel), or a [`Drfm`](crate::model::Drfm) by
@@ -22,9 +23,29 @@ pub fn generate(
     start: StartVariance,
     seed: u64,
 ) -> Result<Vec<Vec<f32>>, SamplerError> {
+    let mut go_on = |_| Control::Continue;
+    generate_observed(model, schedule, count, sampler, start, seed, &mut go_on)
+}
+
+/// As [`generate`]; `observer` is told the number of windows before each and may stop, which leaves those there are.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_observed(
+    model: &dyn NoisePredictor,
+    schedule: &Schedule,
+    count: usize,
+    sampler: Sampler,
+    start: StartVariance,
+    seed: u64,
+    observer: &mut dyn FnMut(usize) -> Control,
+) -> Result<Vec<Vec<f32>>, SamplerError> {
     let mut rng = StableRng::new(seed, 0);
     let mut windows = Vec::with_capacity(count);
-    for _ in 0..count {
+    for done in 0..count {
+        if observer(done) == Control::Stop {
+            break;
+        }
         let mut window = vec![0.0; model.dim()];
         generate_into(model, schedule, sampler, &mut rng, start, &mut window)?;
         windows.push(window);
@@ -54,7 +75,8 @@ pub fn join_windows(windows: &[Vec<f32>], overlap: usize, peak: f32) -> Vec<f32>
     }
     let loudest = signal.iter().fold(0.0f32, |m, s| m.max(s.abs()));
     // A model that diverges (Sampler::Paper may) must not become a file of NaN.
-    if loudest > 0.0 && loudest.is_finite() {
+    // `max` passes over NaN, so the loudest does not tell.
+    if loudest > 0.0 && signal.iter().all(|s| s.is_finite()) {
         for s in &mut signal {
             *s *= peak / loudest;
         }
@@ -101,5 +123,6 @@ mod tests {
             join_windows(&[vec![f32::NAN, 1.0, f32::INFINITY]], 0, 1.0),
             vec![0.0; 3]
         );
+        assert_eq!(join_windows(&[vec![f32::NAN, 1.0]], 0, 1.0), vec![0.0; 2]);
     }
 }
