@@ -23,6 +23,7 @@ pub mod reader;
 pub mod recipe;
 pub mod resample;
 pub mod spectrogram;
+pub mod stages;
 pub mod step;
 pub mod stft;
 pub mod tracking;

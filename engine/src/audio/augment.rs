@@ -135,10 +135,10 @@ fn filter(samples: &mut [f32], rate_hz: u32, gain_db: impl Fn(f64) -> f64) {
     if let Some(first) = spectrum.first_mut() {
         first.im = 0.0;
     }
-    if n % 2 == 0 {
-        if let Some(last) = spectrum.last_mut() {
-            last.im = 0.0;
-        }
+    if n.is_multiple_of(2)
+        && let Some(last) = spectrum.last_mut()
+    {
+        last.im = 0.0;
     }
     // Cannot fail: the lengths come from the planner.
     let done = planner.plan_fft_inverse(n).process(&mut spectrum, samples);

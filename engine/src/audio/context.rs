@@ -196,7 +196,9 @@ impl TimeMean {
             age: usize::try_from(lookahead as i64 - to).unwrap_or(0),
             sum: vec![0.0; bins],
             scale: match mean {
-                Mean::Span { from, to } => 1.0 / f64::from(i32::from(to) - i32::from(from) + 1).max(1.0),
+                Mean::Span { from, to } => {
+                    1.0 / f64::from(i32::from(to) - i32::from(from) + 1).max(1.0)
+                }
                 Mean::Ema { .. } => 1.0,
             },
             prefix: Vec::new(),

@@ -82,7 +82,8 @@ impl Kernel {
         let mut fill = |row: usize, values: ndarray::ArrayView1<'_, f32>| {
             for (i, v) in values.iter().enumerate() {
                 let (tile, feature) = (i / FEATURE_TILE, i % FEATURE_TILE);
-                weights[(tile * (1 + d_in) + row) * FEATURE_TILE + feature] = (f64::from(*v) * turns) as f32;
+                weights[(tile * (1 + d_in) + row) * FEATURE_TILE + feature] =
+                    (f64::from(*v) * turns) as f32;
             }
         };
         fill(0, model.features().bias().view());
@@ -221,7 +222,8 @@ impl WithSimd for Predict<'_> {
                     }
                     for channel in 0..channels {
                         let mut phase = shared;
-                        let patch = &input.patch[(group * channels + channel) * d_patch..][..d_patch];
+                        let patch =
+                            &input.patch[(group * channels + channel) * d_patch..][..d_patch];
                         for (row, x) in patch_rows.chunks_exact(vectors).zip(patch) {
                             let row = &row[first..first + VECTOR_TILE];
                             let row = [row[0], row[1]];
@@ -233,11 +235,15 @@ impl WithSimd for Predict<'_> {
                             }
                         }
                         for (i, phase) in phase.iter().enumerate().take(count) {
-                            let k = usize::from(input.timestep[bin + i]).clamp(1, kernel.timesteps) - 1;
+                            let k =
+                                usize::from(input.timestep[bin + i]).clamp(1, kernel.timesteps) - 1;
                             // No closure here: it would not be compiled for the instructions chosen at run time.
-                            let features = [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
-                            let theta = &theta[(k * kernel.tiles + tile) * OUTPUTS * vectors..][..OUTPUTS * vectors];
-                            let sums = &mut sums[((bin + i) * channels + channel) * OUTPUTS..][..OUTPUTS];
+                            let features =
+                                [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
+                            let theta = &theta[(k * kernel.tiles + tile) * OUTPUTS * vectors..]
+                                [..OUTPUTS * vectors];
+                            let sums =
+                                &mut sums[((bin + i) * channels + channel) * OUTPUTS..][..OUTPUTS];
                             for o in 0..OUTPUTS {
                                 let theta = &theta[o * vectors + first..][..VECTOR_TILE];
                                 for v in 0..VECTOR_TILE {
@@ -281,14 +287,16 @@ mod tests {
         let model = random_model(d_context + d_patch, n, timesteps);
         let kernel = Kernel::new(&model, d_patch).unwrap();
         let mut rng = StableRng::new(6, 0);
-        for (bins, channels) in [(1, 1), (4, 1), (7, 2), (32, 2)] {
+        for (bins, channels) in [(1usize, 1), (4, 1), (7, 2), (32, 2)] {
             let tiles = bins.div_ceil(BIN_TILE);
-            let mut lanes = |n: usize| -> Vec<Lane> { (0..n).map(|_| std::array::from_fn(|_| rng.normal() as f32)).collect() };
+            let mut lanes = |n: usize| -> Vec<Lane> {
+                (0..n)
+                    .map(|_| std::array::from_fn(|_| rng.normal() as f32))
+                    .collect()
+            };
             let context = lanes(tiles * d_context);
             let patch = lanes(tiles * channels * d_patch);
-            let timestep: Vec<u16> = (0..bins)
-                .map(|_| 1 + rng.below(timesteps) as u16)
-                .collect();
+            let timestep: Vec<u16> = (0..bins).map(|_| 1 + rng.below(timesteps) as u16).collect();
             let mut out = vec![0.0; bins * channels * 2];
             kernel.predict_into(
                 KernelInput {

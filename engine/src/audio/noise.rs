@@ -239,7 +239,7 @@ impl NoiseTracker {
             *s = keep * *s + (1.0 - keep) * p;
             *m = m.min(*s);
         }
-        if self.frames % STRETCH_HOPS == 0 {
+        if self.frames.is_multiple_of(STRETCH_HOPS) {
             self.minima.rotate_right(1);
             std::mem::swap(&mut self.minima[0], &mut self.stretch_minimum);
             self.stretch_minimum.copy_from_slice(&self.smoothed);

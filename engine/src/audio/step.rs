@@ -333,11 +333,7 @@ impl SpectralStep {
                 (find(&p, before as i16), p.bins, rule.above)
             })
             .collect();
-        let level_sources = config
-            .level
-            .iter()
-            .map(|p| (find(p, 0), p.bins))
-            .collect();
+        let level_sources = config.level.iter().map(|p| (find(p, 0), p.bins)).collect();
         let a_priori_depth = if a_priori.is_empty() {
             0
         } else {
@@ -687,7 +683,11 @@ impl SpectralStep {
             let bins = &self.active[start..end];
             // In the order that the kernel reads: one input of neighbouring bins side by side.
             let lanes = self.context.iter_mut().skip(j).step_by(d);
-            let column = Column { lanes: lanes.zip(bins.chunks(BIN_TILE)), mean, scale };
+            let column = Column {
+                lanes: lanes.zip(bins.chunks(BIN_TILE)),
+                mean,
+                scale,
+            };
             let near =
                 |f: usize, offset: i16| f.saturating_add_signed(isize::from(offset)).min(last);
             match *source {

@@ -69,7 +69,7 @@ fn friendly_length(length: f64, multiple: usize) -> usize {
 
 fn is_smooth(mut n: usize) -> bool {
     for p in [2, 3, 5, 7, 11, 13] {
-        while n % p == 0 {
+        while n.is_multiple_of(p) {
             n /= p;
         }
     }

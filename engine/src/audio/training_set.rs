@@ -48,7 +48,7 @@ impl Clip {
     /// Whether the file belongs to the validation split, by which the ridge is chosen.
     #[must_use]
     pub const fn is_validation(&self) -> bool {
-        (self.identity >> 32) % VALIDATION_SHARE == 0
+        (self.identity >> 32).is_multiple_of(VALIDATION_SHARE)
     }
 }
 
