@@ -1,5 +1,7 @@
 //! The processing call never allocates: the allocator of this test ends the program if it does.
 
+#![allow(clippy::unwrap_used)]
+
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
 use drfm_engine::audio::denoiser::{NoiseSource, Output, StreamDenoiser};
 use drfm_engine::audio::embedded;

@@ -1,6 +1,8 @@
 //! A floor under the quality of the embedded models: on recordings they have never heard they beat the strongest
 //! classical filters that know the same noise. The margins here are wide; `drfm eval` prints the real ones.
 
+#![allow(clippy::unwrap_used)]
+
 use drfm_engine::audio::denoiser::{NoiseSource, StreamDenoiser};
 use drfm_engine::audio::embedded;
 use drfm_engine::audio::model::{DenoiserModel, Mode};

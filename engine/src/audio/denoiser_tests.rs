@@ -148,13 +148,13 @@ fn an_impulse_arrives_after_the_latency_reported() {
             let at = rate_hz as usize / 2;
             let mut click = vec![0.0; at + latency + 5000];
             click[at] = 50.0;
-            let out = run(&mut passing, &[click.clone()], || 333);
+            let out = run(&mut passing, std::slice::from_ref(&click), || 333);
             let peak =
                 (0..out[0].len()).max_by(|a, b| out[0][*a].abs().total_cmp(&out[0][*b].abs()));
             assert_eq!(peak, Some(at + latency), "{mode:?} at {rate_hz}");
             stream.set_output(Output::Bypass);
             stream.settle();
-            let dry = run(&mut stream, &[click.clone()], || 100);
+            let dry = run(&mut stream, std::slice::from_ref(&click), || 100);
             assert_eq!(dry[0][at + latency], 50.0);
             assert_eq!(dry[0].iter().filter(|x| **x != 0.0).count(), 1);
         }
@@ -190,7 +190,10 @@ fn amount_zero_is_the_input_and_removed_is_the_difference() {
             s.set_output(output);
             s.settle();
             let latency = s.latency_samples();
-            (run(&mut s, &[x.clone()], || 128).remove(0), latency)
+            (
+                run(&mut s, std::slice::from_ref(&x), || 128).remove(0),
+                latency,
+            )
         };
         let (null, latency) = make(0.0, Output::Denoised);
         for i in latency..x.len() {
@@ -216,14 +219,14 @@ fn broken_samples_become_silence_and_nothing_else() {
         for noise in [known(48_000), NoiseSource::Adaptive] {
             let mut stream = StreamDenoiser::new(&chain, 48_000, 1, noise.clone());
             let latency = stream.latency_samples();
-            let out = run(&mut stream, &[x.clone()], || 256);
+            let out = run(&mut stream, std::slice::from_ref(&x), || 256);
             assert!(
                 out[0].iter().all(|v| v.is_finite() && v.abs() < 10.0),
                 "{mode:?}"
             );
             if matches!(noise, NoiseSource::Known(_)) {
                 let mut other = StreamDenoiser::new(&chain, 48_000, 1, noise);
-                let want = run(&mut other, &[clean.clone()], || 256);
+                let want = run(&mut other, std::slice::from_ref(&clean), || 256);
                 // Long averages forget slowly; half a second after the gap hardly anything is left of it.
                 for i in 20_100 + latency + 24_000..clean.len() {
                     assert!((out[0][i] - want[0][i]).abs() < 0.02, "{mode:?} at {i}");
