@@ -635,20 +635,6 @@ mod tests {
         assert_eq!(rank_one(&[(1.0, vec![0.0; 2])], 2), [1.0]);
     }
 
-    /// Prints the time of the solve at the size of an audio model.
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed_of_a_solve() {
-        let stats = stats(768, 11, 40_000, 10_000);
-        let start = std::time::Instant::now();
-        let (_, report) = quiet(&stats, &ClosedFormParams::default());
-        println!(
-            "solve: {:.1} s, rounds {:?}",
-            start.elapsed().as_secs_f64(),
-            report.loss_per_round
-        );
-    }
-
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let stats = stats(40, 4, 1000, 300);

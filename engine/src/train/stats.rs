@@ -635,32 +635,4 @@ mod tests {
         file.push(0);
         assert!(Stats::read_from(&file[..]).is_err());
     }
-
-    /// Prints the speed at the size of an audio model: `cargo test -- --ignored speed --nocapture`.
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed_of_250k_rows() {
-        let mut set = MemorySet::new(36, 2, 11);
-        let mut rng = StableRng::new(1, 1);
-        for _ in 0..25 {
-            let mut b = Batch::new(36, 2, 11);
-            for i in 0..10_000 {
-                let x: Vec<f32> = (0..36).map(|_| rng.normal() as f32).collect();
-                b.push(&x, 1 + i % 11, &x[..2]).unwrap();
-            }
-            set.push(b, false).unwrap();
-        }
-        let start = std::time::Instant::now();
-        let draw = FeatureDraw::gaussian(36, 768, 1, 0.2);
-        let stats = Stats::gather(draw, &set, &mut |_| Control::Continue).unwrap();
-        println!("gather: {:.2} s", start.elapsed().as_secs_f64());
-        let start = std::time::Instant::now();
-        let mut file = Vec::new();
-        stats.write_to(&mut file).unwrap();
-        println!(
-            "write {} MB: {:.2} s",
-            file.len() >> 20,
-            start.elapsed().as_secs_f64()
-        );
-    }
 }
