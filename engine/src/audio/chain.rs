@@ -201,8 +201,7 @@ pub fn for_each_refined_frame(
         return;
     }
     let mut step = SpectralStep::new(&first.config, rate_hz, 1);
-    let lookahead = second.lookahead();
-    let mut total = 0;
+    // A second step on the frames of the first has no look-ahead: `check_chain` sees to it.
     for_each_frame(&mut step, &framed, None, None, |step, m| {
         predict_all(step, first.kernel());
         second.next_frame();
@@ -210,21 +209,8 @@ pub fn for_each_refined_frame(
         second.first_mut(0).copy_from_slice(step.output(0));
         second.update();
         second.select();
-        if m >= lookahead {
-            each(&mut second, m - lookahead);
-        }
-        total = m + 1;
+        each(&mut second, m);
     });
-    for m in total..total + lookahead {
-        second.next_frame();
-        second.noisy_mut(0).fill(Complex32::default());
-        second.first_mut(0).fill(Complex32::default());
-        second.update();
-        second.select();
-        if m >= lookahead {
-            each(&mut second, m - lookahead);
-        }
-    }
 }
 
 /// The estimate of a whole chain over a whole whitened mono signal.

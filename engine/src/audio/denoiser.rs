@@ -150,8 +150,8 @@ impl StreamDenoiser {
         }
     }
 
-    /// Sets the noise that is assumed until more is known, per channel or one for all. Copies, so it allocates: not for
-    /// the audio thread.
+    /// Sets the noise that is assumed until more is known, per channel or one for all; frames under way keep theirs.
+    /// Copies, so it may allocate: not for the audio thread.
     pub fn prime_noise(&mut self, spectra: &[NoiseSpectrum]) {
         for (channel, initial) in self.initial.iter_mut().enumerate() {
             if let Some(spectrum) = spectra.get(channel).or(spectra.first()) {
@@ -165,7 +165,7 @@ impl StreamDenoiser {
         for group in &mut self.groups {
             for c in 0..group.channels {
                 for node in group.stages.nodes_mut() {
-                    node.start_with_noise(c, &self.initial[group.first_channel + c]);
+                    node.set_noise(c, &self.initial[group.first_channel + c]);
                 }
             }
         }

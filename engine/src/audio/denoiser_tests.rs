@@ -161,6 +161,29 @@ fn an_impulse_arrives_after_the_latency_reported() {
     }
 }
 
+#[test]
+fn a_change_of_the_noise_does_not_touch_frames_under_way() {
+    for mode in Mode::ALL {
+        // All bins are far above the noise and the models take nothing away: the output is the input, delayed.
+        let chain = silenced(&chain(mode));
+        let mut rng = StableRng::new(8, 0);
+        let x: Vec<f32> = (0..96_000).map(|_| rng.normal() as f32).collect();
+        let mut stream = StreamDenoiser::new(&chain, 48_000, 1, known(48_000));
+        let latency = stream.latency_samples();
+        let (before, after) = x.split_at(60_000);
+        let mut out = run(&mut stream, &[before.to_vec()], || 256).remove(0);
+        stream.set_noise(NoiseSource::Known(vec![NoiseSpectrum::white(48_000, 4e-4)]));
+        out.extend(run(&mut stream, &[after.to_vec()], || 256).remove(0));
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let start = 30_000;
+        let error: f64 = (start..x.len() - latency)
+            .map(|i| square(out[i + latency] - x[i]))
+            .sum();
+        let power: f64 = x[start..].iter().map(|x| square(*x)).sum();
+        assert!(error < 1e-4 * power, "{mode:?}: {}", error / power);
+    }
+}
+
 /// The chain with models that predict no noise at all.
 fn silenced(chain: &Chain) -> Chain {
     let zero = |s: &Arc<StepModel>| {

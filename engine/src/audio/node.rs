@@ -1,8 +1,8 @@
 //! A spectral step (or two that share frames) as a sample-by-sample process whose work is spread evenly over a hop.
 //!
 //! At the end of a hop the newest frames are analysed; everything else is done bit by bit while the samples of the
-//! next hop come in, in proportion to how many have come, so no block is much dearer than another. What is computed
-//! depends on hop borders alone, so the output does not depend on how the input is cut into blocks.
+//! next hop come in, in proportion to how many have come (`benches/stream.rs` measures how even that is). What is
+//! computed depends on hop borders alone, so the output does not depend on how the input is cut into blocks.
 
 use std::sync::Arc;
 
@@ -125,7 +125,8 @@ impl Node {
         self.hop - self.position
     }
 
-    /// Tells channel `channel` what noise to expect from now on. Never allocates.
+    /// Tells channel `channel` what noise to expect from now on; before the first frame also what to think of the
+    /// past. Frames under way keep the noise that they were whitened with. Never allocates.
     pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
         let amplitude = &mut self.amplitude[channel];
         noise.at_shape_into(self.transform.shape(), amplitude);
@@ -133,13 +134,10 @@ impl Node {
             *a = a.sqrt();
             *i = 1.0 / *a;
         }
-    }
-
-    /// As [`Self::set_noise`], and takes the same for granted about the past; for the start of a stream. Never allocates.
-    pub fn start_with_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
-        self.set_noise(channel, noise);
-        for used in &mut self.used {
-            used[channel].copy_from_slice(&self.amplitude[channel]);
+        if self.age == 0 {
+            for used in &mut self.used {
+                used[channel].copy_from_slice(amplitude);
+            }
         }
     }
 
