@@ -1,9 +1,12 @@
 //! Models by name or path.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use drfm_engine::audio::embedded;
 use drfm_engine::audio::model::{DenoiserModel, Mode};
+use drfm_engine::audio::waveform::WaveformModel;
+use drfm_engine::audio::waveform_kernel::WaveformKernel;
 use drfm_engine::model::file::{Domain, ModelFile};
 
 use crate::failure::Failure;
@@ -32,19 +35,27 @@ pub fn load_file(name: &str) -> Result<ModelFile, Failure> {
     ModelFile::load(path).map_err(|e| told(&e))
 }
 
+/// A model that denoises.
+pub enum Loaded {
+    /// On spectra.
+    Spectral(Box<DenoiserModel>),
+    /// On windows of samples.
+    Waveform(Arc<WaveformKernel>),
+}
+
 /// A denoiser of an embedded name or a path.
 ///
 /// # Errors
 /// As [`load_file`], and for models that cannot denoise.
-pub fn load_denoiser(name: &str) -> Result<DenoiserModel, Failure> {
+pub fn load_denoiser(name: &str) -> Result<Loaded, Failure> {
+    let told = |e: &dyn std::fmt::Display| Failure::Failed(format!("model {name}: {e}"));
     let file = load_file(name)?;
     if file.domain == Domain::Waveform {
-        return Err(Failure::Failed(format!(
-            "model {name} works on windows of samples: it can generate (drfm generate), but recordings are denoised by spectral models only: give {} or train one with --domain spectral",
-            embedded::names().join(", ")
-        )));
+        let model = WaveformModel::from_file(file).map_err(|e| told(&e))?;
+        return Ok(Loaded::Waveform(Arc::new(WaveformKernel::new(&model))));
     }
-    DenoiserModel::from_file(file).map_err(|e| Failure::Failed(format!("model {name}: {e}")))
+    let model = DenoiserModel::from_file(file).map_err(|e| told(&e))?;
+    Ok(Loaded::Spectral(Box::new(model)))
 }
 
 /// Reads the name of a mode, for clap.

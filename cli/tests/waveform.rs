@@ -6,9 +6,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{fails, read_wav, with_model, works, write_recordings};
+use common::{fails, music, read_wav, with_model, works, write_recordings, write_wav};
 use drfm_engine::model::file::{Domain, ModelFile};
 use drfm_engine::model::{Drfm, ModelKind};
+use drfm_engine::rng::StableRng;
 use hound::SampleFormat;
 
 /// A folder of recordings with a small waveform model, `w.drfm`.
@@ -200,20 +201,60 @@ fn what_cannot_be_generated_is_told() {
 }
 
 #[test]
-fn a_waveform_model_does_not_denoise_files() {
+fn a_waveform_model_denoises_files() {
     let folder = folder_with_model();
-    for command in [
-        "denoise r0.wav -o o.wav --model w.drfm",
-        "denoise r0.wav -o o.wav --model w.drfm --mode instant",
-    ] {
-        fails(
-            folder.path(),
-            command,
-            1,
-            "recordings are denoised by spectral models only",
-        );
+    let clean = music(48_000, 2.0, 9);
+    let mut rng = StableRng::new(5, 0);
+    let mut noise = |n: usize| -> Vec<f32> { (0..n).map(|_| 0.03 * rng.normal() as f32).collect() };
+    let added = noise(clean.len());
+    let noisy: Vec<f32> = clean.iter().zip(&added).map(|(c, a)| c + a).collect();
+    write_wav(&folder.path().join("noisy.wav"), 48_000, 1, 0, &noisy);
+    write_wav(
+        &folder.path().join("noise.wav"),
+        48_000,
+        1,
+        0,
+        &noise(48_000),
+    );
+    let known = "denoise noisy.wav --noise-file noise.wav --model w.drfm";
+    works(folder.path(), &format!("{known} -o out.wav"));
+    works(folder.path(), &format!("{known} -o rest.wav --residual"));
+    works(
+        folder.path(),
+        &format!("{known} -o same.wav --amount-db 0 --mode instant"),
+    );
+    let read = |name: &str| read_wav(&folder.path().join(name)).1;
+    let (out, rest, same) = (read("out.wav"), read("rest.wav"), read("same.wav"));
+    assert_eq!(out.len(), clean.len());
+    let (mut before, mut after) = (0.0, 0.0);
+    for (i, c) in clean.iter().enumerate() {
+        let y = f64::from(noisy[i]);
+        assert_eq!(same[i], y);
+        assert!((out[i] + rest[i] - y).abs() < 1e-6);
+        before += (y - f64::from(*c)).powi(2);
+        after += (out[i] - f64::from(*c)).powi(2);
     }
-    assert!(!folder.path().join("o.wav").exists());
+    let gain_db = 10.0 * f64::log10(before / after);
+    assert!(gain_db > 1.0, "{gain_db}");
+
+    let refused =
+        |rest: &str, code, part| fails(folder.path(), &format!("{known} {rest}"), code, part);
+    refused("-o no.wav --mode best", 2, "has no mode best");
+    write_wav(
+        &folder.path().join("other.wav"),
+        44_100,
+        1,
+        16,
+        &music(44_100, 1.0, 1),
+    );
+    let other = "denoise other.wav -o no.wav --model w.drfm";
+    fails(folder.path(), other, 1, "resample the sound to 48000 Hz");
+    assert!(!folder.path().join("no.wav").exists());
+    let table = works(
+        folder.path(),
+        "eval --clean r0.wav --model w.drfm --snr 10 --seconds 1",
+    );
+    assert!(table.contains("w waveform"), "{table}");
 }
 
 #[cfg(unix)]

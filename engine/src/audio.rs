@@ -14,6 +14,8 @@ pub mod file_error;
 mod file_tests;
 pub mod find;
 pub mod kernel;
+pub mod method;
+pub mod mix;
 pub mod model;
 pub mod node;
 pub mod noise;

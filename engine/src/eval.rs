@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::audio::denoiser::Chain;
 use crate::audio::file_denoise::denoise_signal;
+use crate::audio::method::Method as Denoiser;
 use crate::audio::model::Mode;
 use crate::audio::noise::NoiseSpectrum;
 use crate::audio::resample::{ResampleError, resample};
 use crate::audio::stft::FrameShape;
 use crate::audio::tracking::Tracking;
+use crate::audio::waveform::WaveformError;
 use crate::classic::{Baseline, ClassicError, NoisePsd, REFERENCE_RATE_HZ, standard_set};
 use crate::metrics::audio::{log_spectral_distance_db, segmental_snr_db, si_sdr_db, snr_db};
 use crate::rng::StableRng;
@@ -55,10 +56,10 @@ pub struct NoiseKind {
 pub struct Contender {
     /// Its name in tables.
     pub name: String,
-    /// The mode.
+    /// The mode, which decides what it is compared with; [`Mode::Instant`] for waveform models.
     pub mode: Mode,
-    /// The steps.
-    pub chain: Chain,
+    /// What denoises.
+    pub denoiser: Denoiser,
 }
 
 /// What to evaluate.
@@ -164,6 +165,9 @@ pub enum EvalError {
     /// Rates that cannot be brought together.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// A waveform model cannot work at the rate of a recording.
+    #[error(transparent)]
+    Waveform(#[from] WaveformError),
     /// A clean recording is silent.
     #[error("a clean recording of {0} is silent: leave it out")]
     SilentClean(String),
@@ -427,11 +431,11 @@ fn run_methods(
         };
         scores.push(timed(&mut || {
             Ok(denoise_signal(
-                &contender.chain,
+                &contender.denoiser,
                 rate_hz,
                 &mixture.noisy,
                 known.clone(),
-            ))
+            )?)
         })?);
     }
     Ok(scores)

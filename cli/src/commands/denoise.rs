@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use drfm_engine::audio::denoiser::{Chain, FULL_AMOUNT_DB};
+use drfm_engine::audio::denoiser::FULL_AMOUNT_DB;
 use drfm_engine::audio::file_denoise::{FileDenoiseError, FileReport, denoise_file, same_file};
+use drfm_engine::audio::method::Method;
 use drfm_engine::audio::model::{DenoiserModel, Mode};
 use drfm_engine::audio::writer::WavFormat;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 use self::lines::{Line, Lines, name_of};
 use self::plan::{Task, plan};
 use crate::failure::Failure;
+use crate::models::Loaded;
 use crate::{interrupt, models, picture, report};
 
 mod lines;
@@ -193,8 +195,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             ));
         }
     }
-    let model = models::load_denoiser(&arguments.model)?;
-    let (mode, chain) = choose_chain(arguments, &model)?;
+    let (mode, method) = match models::load_denoiser(&arguments.model)? {
+        Loaded::Spectral(model) => choose_chain(arguments, &model)?,
+        Loaded::Waveform(kernel) => {
+            if let Some(mode) = arguments.mode.filter(|m| *m != Mode::Instant) {
+                return Err(Failure::Usage(format!(
+                    "model {} works on windows of samples and has no mode {}: leave --mode out",
+                    arguments.model,
+                    mode.name()
+                )));
+            }
+            (Mode::Instant, Method::Waveform(kernel))
+        }
+    };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.threads)
         .build()
@@ -210,7 +223,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let result = if task.skip {
                     Ok(None)
                 } else {
-                    denoise(&chain, task, &bars).map(Some)
+                    denoise(&method, task, &bars).map(Some)
                 };
                 let wall = started.elapsed().as_secs_f64();
                 let stopped = matches!(result, Err(FileDenoiseError::Stopped));
@@ -232,7 +245,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     interrupt::check()
 }
 
-fn choose_chain(arguments: &Arguments, model: &DenoiserModel) -> Result<(Mode, Chain), Failure> {
+fn choose_chain(arguments: &Arguments, model: &DenoiserModel) -> Result<(Mode, Method), Failure> {
     let wanted = arguments.mode.unwrap_or(Mode::Best);
     let mode = match (arguments.mode, model.modes().min()) {
         (None, Some(best)) if best != wanted => {
@@ -257,11 +270,11 @@ fn choose_chain(arguments: &Arguments, model: &DenoiserModel) -> Result<(Mode, C
             mode.name()
         ));
     }
-    Ok((mode, chain))
+    Ok((mode, Method::Spectral(chain)))
 }
 
 fn denoise(
-    chain: &Chain,
+    method: &Method,
     task: &Task,
     bars: &MultiProgress,
 ) -> Result<FileReport, FileDenoiseError> {
@@ -269,7 +282,7 @@ fn denoise(
     let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent} % {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(name_of(&task.job.input));
-    let result = denoise_file(chain, &task.job, &mut |progress| {
+    let result = denoise_file(method, &task.job, &mut |progress| {
         if let Some(total) = progress.total {
             bar.set_length(total);
         }

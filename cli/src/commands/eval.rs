@@ -6,7 +6,8 @@ use std::time::Instant;
 use clap::ValueEnum;
 use drfm_engine::audio::clip_file::read_mono;
 use drfm_engine::audio::find::find_audio_files;
-use drfm_engine::audio::model::{DenoiserModel, Mode};
+use drfm_engine::audio::method::Method;
+use drfm_engine::audio::model::Mode;
 use drfm_engine::eval::{
     CleanClip, Contender, EvalError, EvalOptions, Evaluation, Measures, NoiseKind, Surroundings,
     evaluate,
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::models::Loaded;
 use crate::report::Table;
 use crate::{interrupt, models, report};
 
@@ -150,25 +152,36 @@ fn contenders(arguments: &Arguments) -> Result<Vec<Contender>, Failure> {
     };
     let mut all: Vec<Contender> = Vec::new();
     for name in &names {
-        let model: DenoiserModel = models::load_denoiser(name)?;
-        let modes: Vec<Mode> = if arguments.mode.is_empty() {
-            model.modes().collect()
-        } else {
-            arguments.mode.clone()
+        let in_modes: Vec<(&str, Mode, Method)> = match models::load_denoiser(name)? {
+            Loaded::Waveform(kernel) => {
+                vec![("waveform", Mode::Instant, Method::Waveform(kernel))]
+            }
+            Loaded::Spectral(model) => {
+                let modes: Vec<Mode> = if arguments.mode.is_empty() {
+                    model.modes().collect()
+                } else {
+                    arguments.mode.clone()
+                };
+                modes
+                    .into_iter()
+                    .map(|mode| {
+                        let chain = model
+                            .chain(mode)
+                            .map_err(|e| Failure::Failed(format!("model {name}: {e}")))?;
+                        Ok((mode.name(), mode, Method::Spectral(chain.clone())))
+                    })
+                    .collect::<Result<_, Failure>>()?
+            }
         };
         let short = Path::new(name)
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        for mode in modes {
-            let chain = model
-                .chain(mode)
-                .map_err(|e| Failure::Failed(format!("model {name}: {e}")))?
-                .clone();
-            let mut label = format!("{short} {}", mode.name());
+        for (how, mode, denoiser) in in_modes {
+            let mut label = format!("{short} {how}");
             if all.iter().any(|c| c.name == label) {
-                label = format!("{name} {}", mode.name());
+                label = format!("{name} {how}");
             }
             if all.iter().any(|c| c.name == label) {
                 return Err(Failure::Usage(format!(
@@ -178,7 +191,7 @@ fn contenders(arguments: &Arguments) -> Result<Vec<Contender>, Failure> {
             all.push(Contender {
                 name: label,
                 mode,
-                chain,
+                denoiser,
             });
         }
     }

@@ -40,8 +40,8 @@ mod choice;
 /// by `drfm merge`, with the same result as training on everything at once. There are two stages, because the second
 /// step of the denoiser learns from the output of the first. The example below shows the four commands.
 ///
-/// With --domain waveform the model sees windows of samples instead, as in the paper. Such a model is for drfm generate;
-/// drfm denoise takes spectral ones. With --trainer adam it is trained by gradient descent, as in the paper: slower, and
+/// With --domain waveform the model sees windows of samples instead, as in the paper: it can generate (drfm generate)
+/// and denoises with a latency of one window, but not as well as the spectral ones. With --trainer adam it is trained by gradient descent, as in the paper: slower, and
 /// the only way for --kind nn, which then has as many trained numbers as drfm would have.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:

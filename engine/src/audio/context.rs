@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel::{BIN_TILE, Lane};
+
 /// Which spectrum a feature looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,18 +114,45 @@ const LOG: [f32; 6] = [
     -0.062_270_5,
 ];
 
-/// Log of a smoothed noisy power in units of the noise: nearly log SNR above the noise, flat below it.
+/// [`fast_log10`] of neighbouring lanes at once; written so that the compiler uses vectors.
 #[inline(always)]
 #[must_use]
-pub fn log_noisy(power: f32) -> f32 {
-    fast_log10((power - 1.0).max(0.0) + 0.03 + 0.02 * power)
+pub fn fast_log10_lanes(x: Lane) -> Lane {
+    let mut e = [0i32; BIN_TILE];
+    let mut m = [0.0f32; BIN_TILE];
+    for i in 0..BIN_TILE {
+        let bits = x[i].to_bits() as i32;
+        e[i] = (bits - 0x3f35_04f3) >> 23;
+        m[i] = f32::from_bits((bits - (e[i] << 23)) as u32) - 1.0;
+    }
+    let mut q = [LOG[5]; BIN_TILE];
+    for c in LOG.iter().rev().skip(1) {
+        for (q, m) in q.iter_mut().zip(&m) {
+            *q = c + m * *q;
+        }
+    }
+    let mut log = [0.0; BIN_TILE];
+    for i in 0..BIN_TILE {
+        log[i] = e[i] as f32 * std::f32::consts::LOG10_2 + m[i] * q[i];
+    }
+    log
 }
 
-/// Log of a smoothed power of an estimate in units of the noise.
+/// Log of smoothed noisy powers in units of the noise: nearly log SNR above the noise, flat below it.
 #[inline(always)]
 #[must_use]
-pub fn log_estimate(power: f32) -> f32 {
-    fast_log10(power + 0.01)
+pub fn log_noisy(power: Lane) -> Lane {
+    fast_log10_lanes(power.map(|p| {
+        let above = if p > 1.0 { p - 1.0 } else { 0.0 };
+        above + 0.03 + 0.02 * p
+    }))
+}
+
+/// Log of smoothed powers of an estimate in units of the noise.
+#[inline(always)]
+#[must_use]
+pub fn log_estimate(power: Lane) -> Lane {
+    fast_log10_lanes(power.map(|p| p + 0.01))
 }
 
 /// The newest frames of a power spectrum.
@@ -330,6 +359,8 @@ mod tests {
         while x < 1e12 {
             let want = f64::from(x).log10();
             assert!((f64::from(fast_log10(x)) - want).abs() < 5e-5, "{x}");
+            let lanes = std::array::from_fn(|i| x * (1.0 + i as f32));
+            assert_eq!(fast_log10_lanes(lanes), lanes.map(fast_log10));
             x *= 1.0137;
         }
     }

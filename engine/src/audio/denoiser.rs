@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::chain::{ChainConfig, StepModel};
 use super::delay::DelayLine;
 use super::kernel::MAX_CHANNELS;
+use super::mix::OutputMix;
+pub use super::mix::{FULL_AMOUNT_DB, Output};
 use super::noise::{NoiseSpectrum, NoiseTracker};
 use super::stages::{PIECE, Stages};
 
@@ -26,32 +26,8 @@ pub enum NoiseSource {
     Known(Vec<NoiseSpectrum>),
 }
 
-/// What is heard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// The music without the noise.
-    #[default]
-    Denoised,
-    /// What is taken away.
-    Removed,
-    /// The input, delayed like the output.
-    Bypass,
-}
-
-/// Attenuation of the noise from which on nothing of it is left in.
-pub const FULL_AMOUNT_DB: f32 = 100.0;
 /// Samples beyond this (+80 dB full scale) are taken for broken.
 const BROKEN_ABOVE: f32 = 1e4;
-/// Time constant of gain changes in seconds: no click, no audible glide.
-const SMOOTHING_SECONDS: f32 = 0.005;
-
-/// The weights of estimate and input in the output.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Mix {
-    estimate: f32,
-    input: f32,
-}
 
 /// A denoiser for a stream of any number of channels, linked in pairs.
 pub struct StreamDenoiser {
@@ -64,10 +40,7 @@ pub struct StreamDenoiser {
     trackers: Vec<NoiseTracker>,
     /// What each channel starts from.
     initial: Vec<NoiseSpectrum>,
-    amount_db: f32,
-    output: Output,
-    mix: Mix,
-    smoothing: f32,
+    mix: OutputMix,
     /// Sanitised input and dry signal of one piece, per channel.
     clean_input: Vec<Vec<f32>>,
     delayed: Vec<f32>,
@@ -109,13 +82,7 @@ impl StreamDenoiser {
                 .map(|_| NoiseTracker::new(rate_hz, 1))
                 .collect(),
             initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
-            amount_db: FULL_AMOUNT_DB,
-            output: Output::Denoised,
-            mix: Mix {
-                estimate: 1.0,
-                input: 0.0,
-            },
-            smoothing: 1.0 - libm::expf(-1.0 / (SMOOTHING_SECONDS * rate_hz as f32)),
+            mix: OutputMix::new(rate_hz),
             clean_input: vec![vec![0.0; PIECE]; channels],
             delayed: vec![0.0; PIECE],
         };
@@ -174,16 +141,12 @@ impl StreamDenoiser {
     /// How deep the noise is taken down, 0 (not at all) to [`FULL_AMOUNT_DB`] and above (wholly). Any thread that owns
     /// the stream; the change is smoothed.
     pub fn set_amount_db(&mut self, amount_db: f32) {
-        self.amount_db = if amount_db.is_finite() {
-            amount_db.max(0.0)
-        } else {
-            FULL_AMOUNT_DB
-        };
+        self.mix.set_amount_db(amount_db);
     }
 
     /// What is heard; the change is smoothed.
     pub fn set_output(&mut self, output: Output) {
-        self.output = output;
+        self.mix.set_output(output);
     }
 
     /// The noise tracked blindly in a channel.
@@ -192,31 +155,9 @@ impl StreamDenoiser {
         self.trackers.get(channel).map(NoiseTracker::estimate)
     }
 
-    fn target_mix(&self) -> Mix {
-        let left_in = if self.amount_db >= FULL_AMOUNT_DB {
-            0.0
-        } else {
-            libm::exp10f(-self.amount_db / 20.0)
-        };
-        match self.output {
-            Output::Denoised => Mix {
-                estimate: 1.0 - left_in,
-                input: left_in,
-            },
-            Output::Removed => Mix {
-                estimate: left_in - 1.0,
-                input: 1.0 - left_in,
-            },
-            Output::Bypass => Mix {
-                estimate: 0.0,
-                input: 1.0,
-            },
-        }
-    }
-
     /// Starts at the present settings instead of gliding to them; for the start of a stream.
     pub fn settle(&mut self) {
-        self.mix = self.target_mix();
+        self.mix.settle();
     }
 
     /// Back to the state of a new stream with the same settings; a blindly tracked noise is forgotten. Never allocates.
@@ -273,23 +214,22 @@ impl StreamDenoiser {
                 &self.clean_input[group.first_channel..group.first_channel + group.channels];
             group.stages.process(input, n);
         }
-        let target = self.target_mix();
-        let from = self.mix;
-        let mut mix = from;
+        let target = self.mix.target();
+        let from = self.mix.now();
+        let mut weights = from;
         for group in &self.groups {
             for c in 0..group.channels {
                 let channel = group.first_channel + c;
                 self.dry[channel].process(&self.clean_input[channel][..n], &mut self.delayed[..n]);
                 let estimate = group.stages.estimate(c);
-                mix = from;
+                weights = from;
                 for i in 0..n {
-                    mix = approach(mix, target, self.smoothing);
-                    block[channel][start + i] =
-                        mix.estimate * estimate[i] + mix.input * self.delayed[i];
+                    weights = self.mix.step(weights, target);
+                    block[channel][start + i] = weights.apply(estimate[i], self.delayed[i]);
                 }
             }
         }
-        self.mix = mix;
+        self.mix.set_now(weights);
         if !self.adaptive {
             return;
         }
@@ -303,20 +243,5 @@ impl StreamDenoiser {
                 }
             }
         }
-    }
-}
-
-/// One sample's step towards the target, which is reached exactly in the end.
-fn approach(mix: Mix, target: Mix, share: f32) -> Mix {
-    let step = |x: f32, t: f32| {
-        if (t - x).abs() < 1e-5 {
-            t
-        } else {
-            x + share * (t - x)
-        }
-    };
-    Mix {
-        estimate: step(mix.estimate, target.estimate),
-        input: step(mix.input, target.input),
     }
 }

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::denoiser::{Chain, NoiseSource, Output, StreamDenoiser};
 use super::file_error::AudioFileError;
+use super::method::{Method, MethodStream};
+use super::mix::Output;
 use super::noise::NoiseSpectrum;
 use super::reader::{AudioClip, AudioReader, AudioSpec, SampleFormat};
 use super::resample::{ResampleError, resample};
 use super::tracking::{PRIMING_SECONDS, Tracking};
+use super::waveform::WaveformError;
 use super::writer::{AudioWriter, WavFormat};
 use crate::train::Control;
 
@@ -49,7 +51,7 @@ pub struct FileJob {
     pub format: Option<WavFormat>,
     /// Where the noise is known from.
     pub noise: FileNoise,
-    /// How deep the noise is taken down, see [`StreamDenoiser::set_amount_db`].
+    /// How deep the noise is taken down, see [`super::denoiser::StreamDenoiser::set_amount_db`].
     pub amount_db: f32,
     /// What is written.
     pub heard: Output,
@@ -143,6 +145,9 @@ pub enum FileDenoiseError {
     /// The noise recording cannot be brought to the file's rate.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// A waveform model cannot work at the file's rate.
+    #[error(transparent)]
+    Waveform(#[from] WaveformError),
     /// The observer stopped it.
     #[error("stopped")]
     Stopped,
@@ -177,13 +182,13 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
     false
 }
 
-/// Denoises one file with `chain`. The output has the input's length, rate and channels and is aligned with it; it
+/// Denoises one file. The output has the input's length, rate and channels and is aligned with it; it
 /// appears only when it is complete.
 ///
 /// # Errors
 /// See [`FileDenoiseError`]; the output is then as it was before.
 pub fn denoise_file(
-    chain: &Chain,
+    method: &Method,
     job: &FileJob,
     observer: FileObserver<'_>,
 ) -> Result<FileReport, FileDenoiseError> {
@@ -206,15 +211,8 @@ pub fn denoise_file(
         }
         FileNoise::Recording(clip) => (learn_from_recording(&job.input, spec, clip)?, None),
     };
-    let mut denoiser = StreamDenoiser::new(
-        chain,
-        spec.rate_hz,
-        spec.channels,
-        NoiseSource::Known(spectra.clone()),
-    );
-    denoiser.set_amount_db(job.amount_db);
-    denoiser.set_output(job.heard);
-    denoiser.settle();
+    let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
+    denoiser.start_with(job.amount_db, job.heard);
     let latency = denoiser.latency_samples();
     let mut report = FileReport {
         spec,
@@ -288,13 +286,15 @@ fn primed(path: &Path, observer: FileObserver<'_>) -> Result<Tracking, FileDenoi
 }
 
 /// Denoises a mono signal as [`denoise_file`] does a file: aligned and of the same length; `None` tracks the noise.
-#[must_use]
+///
+/// # Errors
+/// [`WaveformError::Rate`] if a waveform model has another sample rate.
 pub fn denoise_signal(
-    chain: &Chain,
+    method: &Method,
     rate_hz: u32,
     samples: &[f32],
     noise: Option<NoiseSpectrum>,
-) -> Vec<f32> {
+) -> Result<Vec<f32>, WaveformError> {
     let mut tracking = match noise {
         Some(_) => None,
         None => Some(Tracking::of_signal(rate_hz, samples)),
@@ -308,8 +308,7 @@ pub fn denoise_signal(
         },
         |spectrum| vec![spectrum],
     );
-    let mut denoiser = StreamDenoiser::new(chain, rate_hz, 1, NoiseSource::Known(spectra));
-    denoiser.settle();
+    let mut denoiser = method.stream(rate_hz, 1, &spectra)?;
     let latency = denoiser.latency_samples();
     let mut signal = samples.to_vec();
     signal.resize(samples.len() + latency, 0.0);
@@ -323,12 +322,12 @@ pub fn denoise_signal(
             && start + n <= samples.len()
             && tracking.push(&[samples], start, n)
         {
-            denoiser.prime_noise(&tracking.estimates());
+            denoiser.set_noise(&tracking.estimates());
         }
         start += n;
     }
     signal.drain(..latency);
-    signal
+    Ok(signal)
 }
 
 /// One block of samples, interleaved as in files and apart as in streams.
@@ -392,7 +391,7 @@ impl Blocks {
 
     fn denoise(
         &mut self,
-        denoiser: &mut StreamDenoiser,
+        denoiser: &mut MethodStream,
         tracking: Option<&mut Tracking>,
         frames: usize,
     ) {
@@ -409,7 +408,7 @@ impl Blocks {
             process(denoiser, &mut self.channels, start, n);
             // The silence after the end is not part of the recording.
             if !self.at_end && tracking.push(&self.heard, start, n) {
-                denoiser.prime_noise(&tracking.estimates());
+                denoiser.set_noise(&tracking.estimates());
             }
             start += n;
         }
@@ -429,7 +428,7 @@ impl Blocks {
     }
 }
 
-fn process(denoiser: &mut StreamDenoiser, channels: &mut [Vec<f32>], start: usize, n: usize) {
+fn process(denoiser: &mut MethodStream, channels: &mut [Vec<f32>], start: usize, n: usize) {
     let mut block: Vec<&mut [f32]> = channels
         .iter_mut()
         .map(|c| c.get_mut(start..start + n).unwrap_or_default())

@@ -1,8 +1,8 @@
 //! A spectral step (or two that share frames) as a sample-by-sample process whose work is spread evenly over a hop.
 //!
-//! At the end of a hop the newest frames are analysed; everything else is done bit by bit while the samples of the
-//! next hop come in, in proportion to how many have come (`benches/stream.rs` measures how even that is). What is
-//! computed depends on hop borders alone, so the output does not depend on how the input is cut into blocks.
+//! A frame ends at a hop border and is worked on bit by bit while the samples of the next hop come in, in proportion
+//! to how many have come (`benches/stream.rs` measures how even that is). What is computed depends on hop borders
+//! alone, so the output does not depend on how the input is cut into blocks.
 
 use std::sync::Arc;
 
@@ -26,11 +26,12 @@ pub enum NodeInputs {
 /// What of a frame has to be done next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Update,
-    Select,
+    Analyse { signal: usize, channel: usize },
+    Update { part: usize },
+    Select { part: usize },
     Predict { start: usize },
-    SecondUpdate,
-    SecondSelect,
+    SecondUpdate { part: usize },
+    SecondSelect { part: usize },
     SecondPredict { start: usize },
     Synthesise { channel: usize },
     Done,
@@ -55,6 +56,8 @@ pub struct Node {
     /// Noise amplitude per channel and bin, and its inverse.
     amplitude: Vec<Vec<f32>>,
     inverse: Vec<Vec<f32>>,
+    /// `inverse` as it was when the frame began.
+    whitening: Vec<Vec<f32>>,
     /// The amplitude that each frame was whitened with, `[frame % depth][channel]`.
     used: Vec<Vec<Vec<f32>>>,
     frame: usize,
@@ -87,18 +90,24 @@ impl Node {
         let second = second.map(|m| (SpectralStep::new(&m.config, rate_hz, channels), m));
         let per_bin = |v: f32| vec![v; shape.bins()];
         Self {
-            cost: CostModel::new(&step, second.as_ref().map(|(s, _)| s), &model),
+            cost: CostModel::new(
+                &step,
+                second.as_ref().map(|(s, m)| (s, &**m)),
+                signals,
+                &model,
+            ),
             channels,
             signals,
             hop: shape.hop,
             scratch: transform.make_scratch(),
             transform,
-            history: vec![History::new(shape.window); signals * channels],
+            history: vec![History::new(shape.window + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
             ready: vec![vec![0.0; shape.hop]; channels],
             making: vec![vec![0.0; shape.hop]; channels],
             amplitude: vec![per_bin(1.0); channels],
             inverse: vec![per_bin(1.0); channels],
+            whitening: vec![per_bin(1.0); channels],
             used: vec![vec![per_bin(1.0); channels]; step.lookahead() + 1],
             frame: step.lookahead() + 1,
             age: 0,
@@ -183,7 +192,7 @@ impl Node {
         self.phase = Phase::Done;
     }
 
-    /// Analyses and whitens the frames that end here.
+    /// Begins with the frames that end here.
     fn begin(&mut self) {
         self.frame += 1;
         self.age = (self.age + 1).min(self.step.lookahead() + 1);
@@ -191,22 +200,31 @@ impl Node {
         self.step.next_frame();
         for c in 0..self.channels {
             self.used[self.frame % depth][c].copy_from_slice(&self.amplitude[c]);
-            for s in 0..self.signals {
-                let (older, newer) = self.history[s * self.channels + c].parts();
-                self.transform
-                    .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
-                let slot = match s {
-                    0 => self.step.noisy_mut(c),
-                    1 => self.step.first_mut(c),
-                    _ => self.step.long_mut(c),
-                };
-                for ((o, y), i) in slot.iter_mut().zip(&self.spectrum).zip(&self.inverse[c]) {
-                    *o = y * i;
-                }
-            }
+            self.whitening[c].copy_from_slice(&self.inverse[c]);
         }
-        self.phase = Phase::Update;
+        self.phase = Phase::Analyse {
+            signal: 0,
+            channel: 0,
+        };
         self.spent = 0.0;
+    }
+
+    /// Analyses and whitens the frame of one signal and channel, which ended `position` samples ago.
+    fn analyse(&mut self, signal: usize, channel: usize) {
+        let window = self.transform.shape().window;
+        let history = &self.history[signal * self.channels + channel];
+        let (older, newer) = history.parts(window, self.position);
+        self.transform
+            .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
+        let slot = match signal {
+            0 => self.step.noisy_mut(channel),
+            1 => self.step.first_mut(channel),
+            _ => self.step.long_mut(channel),
+        };
+        let whitening = &self.whitening[channel];
+        for ((o, y), i) in slot.iter_mut().zip(&self.spectrum).zip(whitening) {
+            *o = y * i;
+        }
     }
 
     /// Works until the share `until` of the frame's work is done.
@@ -224,13 +242,37 @@ impl Node {
     /// Does one phase; returns the next.
     fn advance(&mut self) -> Phase {
         match self.phase {
-            Phase::Update => {
-                self.step.update();
-                Phase::Select
+            Phase::Analyse { signal, channel } => {
+                self.analyse(signal, channel);
+                if channel + 1 < self.channels {
+                    Phase::Analyse {
+                        signal,
+                        channel: channel + 1,
+                    }
+                } else if signal + 1 < self.signals {
+                    Phase::Analyse {
+                        signal: signal + 1,
+                        channel: 0,
+                    }
+                } else {
+                    Phase::Update { part: 0 }
+                }
             }
-            Phase::Select => {
-                self.step.select();
-                Phase::Predict { start: 0 }
+            Phase::Update { part } => {
+                self.step.update_part(part);
+                if part + 1 < self.step.update_parts() {
+                    Phase::Update { part: part + 1 }
+                } else {
+                    Phase::Select { part: 0 }
+                }
+            }
+            Phase::Select { part } => {
+                self.step.select_part(part);
+                if part + 1 < self.step.select_parts() {
+                    Phase::Select { part: part + 1 }
+                } else {
+                    Phase::Predict { start: 0 }
+                }
             }
             Phase::Predict { start } => {
                 self.step.predict(self.model.kernel(), start);
@@ -238,13 +280,16 @@ impl Node {
                 if start < self.step.active_count() {
                     Phase::Predict { start }
                 } else if self.second.is_some() {
-                    Phase::SecondUpdate
+                    Phase::SecondUpdate { part: 0 }
                 } else {
                     Phase::Synthesise { channel: 0 }
                 }
             }
-            Phase::SecondUpdate => {
-                if let Some((second, _)) = &mut self.second {
+            Phase::SecondUpdate { part } => {
+                let Some((second, _)) = &mut self.second else {
+                    return Phase::Synthesise { channel: 0 };
+                };
+                if part == 0 {
                     second.next_frame();
                     for c in 0..self.channels {
                         second
@@ -252,15 +297,24 @@ impl Node {
                             .copy_from_slice(self.step.noisy_at_output(c));
                         second.first_mut(c).copy_from_slice(self.step.output(c));
                     }
-                    second.update();
                 }
-                Phase::SecondSelect
+                second.update_part(part);
+                if part + 1 < second.update_parts() {
+                    Phase::SecondUpdate { part: part + 1 }
+                } else {
+                    Phase::SecondSelect { part: 0 }
+                }
             }
-            Phase::SecondSelect => {
-                if let Some((second, _)) = &mut self.second {
-                    second.select();
+            Phase::SecondSelect { part } => {
+                let Some((second, _)) = &mut self.second else {
+                    return Phase::Synthesise { channel: 0 };
+                };
+                second.select_part(part);
+                if part + 1 < second.select_parts() {
+                    Phase::SecondSelect { part: part + 1 }
+                } else {
+                    Phase::SecondPredict { start: 0 }
                 }
-                Phase::SecondPredict { start: 0 }
             }
             Phase::SecondPredict { start } => {
                 let start = if let Some((second, model)) = &mut self.second {
@@ -308,60 +362,92 @@ impl Node {
     }
 }
 
-/// Rough cost of each phase in multiply-adds; only the proportions matter, and only for how evenly work is spread.
+/// Rough cost of each phase in units of 0.03 ns (measured with AVX-512; only the proportions matter, and only for how
+/// evenly work is spread).
 struct CostModel {
-    update: f32,
-    select: f32,
-    pass: f32,
-    second_update: f32,
-    second_select: f32,
-    second_pass: f32,
+    analyse: f32,
+    analyses: f32,
+    first: StepCost,
+    second: StepCost,
     synthesise: f32,
     channels: f32,
 }
 
-impl CostModel {
-    fn new(step: &SpectralStep, second: Option<&SpectralStep>, model: &StepModel) -> Self {
+/// Costs of one call for each part of a step, and how many parts there are.
+#[derive(Default)]
+struct StepCost {
+    update: f32,
+    updates: f32,
+    select: f32,
+    selects: f32,
+    pass: f32,
+}
+
+impl StepCost {
+    fn new(step: &SpectralStep, model: &StepModel) -> Self {
         let bins = step.shape().bins() as f32;
-        let features = model.model.n_features() as f32;
         let channels = step.channels() as f32;
-        let pass = |s: &SpectralStep| {
-            let inputs = s.config().context_inputs() as f32
-                + channels * (s.config().patch_inputs() as f32 + 14.0);
-            BINS_PER_PASS as f32 * features * inputs
-        };
-        let update = |s: &SpectralStep| bins * 60.0 * s.config().contexts.len() as f32;
-        let select = |s: &SpectralStep| bins * 100.0 * s.config().mask.len() as f32;
+        let config = step.config();
+        let contexts = config.context_inputs() as f32;
+        let patch = channels * config.patch_inputs() as f32;
+        let gather = 300.0 * contexts + 270.0 * patch;
+        let kernel = 0.55 * model.model.n_features() as f32 * (contexts + patch + 14.0 * channels);
         Self {
-            update: update(step),
-            select: select(step),
-            pass: pass(step),
-            second_update: second.map_or(0.0, update),
-            second_select: second.map_or(0.0, select),
-            second_pass: second.map_or(0.0, pass),
-            synthesise: bins * 300.0,
+            update: bins * 80.0,
+            updates: step.update_parts() as f32,
+            select: bins
+                * if step.select_parts() > 1 {
+                    330.0
+                } else {
+                    400.0
+                },
+            selects: step.select_parts() as f32,
+            pass: BINS_PER_PASS as f32 * (gather + kernel),
+        }
+    }
+
+    fn total(&self, active: usize) -> f32 {
+        self.updates * self.update
+            + self.selects * self.select
+            + active.div_ceil(BINS_PER_PASS) as f32 * self.pass
+    }
+}
+
+impl CostModel {
+    fn new(
+        step: &SpectralStep,
+        second: Option<(&SpectralStep, &StepModel)>,
+        signals: usize,
+        model: &StepModel,
+    ) -> Self {
+        let bins = step.shape().bins() as f32;
+        let channels = step.channels() as f32;
+        Self {
+            analyse: bins * 240.0,
+            analyses: channels * signals as f32,
+            first: StepCost::new(step, model),
+            second: second.map_or_else(StepCost::default, |(s, m)| StepCost::new(s, m)),
+            synthesise: bins * 280.0,
             channels,
         }
     }
 
     fn total(&self, active: usize) -> f32 {
-        let passes = active.div_ceil(BINS_PER_PASS) as f32;
-        self.update
-            + self.select
-            + self.second_update
-            + self.second_select
-            + passes * (self.pass + self.second_pass)
+        self.analyses * self.analyse
+            + self.first.total(active)
+            + self.second.total(active)
             + self.channels * self.synthesise
     }
 
     fn of(&self, phase: Phase) -> f32 {
         match phase {
-            Phase::Update => self.update,
-            Phase::Select => self.select,
-            Phase::Predict { .. } => self.pass,
-            Phase::SecondUpdate => self.second_update,
-            Phase::SecondSelect => self.second_select,
-            Phase::SecondPredict { .. } => self.second_pass,
+            Phase::Analyse { .. } => self.analyse,
+            Phase::Update { .. } => self.first.update,
+            Phase::Select { .. } => self.first.select,
+            Phase::Predict { .. } => self.first.pass,
+            Phase::SecondUpdate { .. } => self.second.update,
+            Phase::SecondSelect { .. } => self.second.select,
+            Phase::SecondPredict { .. } => self.second.pass,
             Phase::Synthesise { .. } => self.synthesise,
             Phase::Done => 0.0,
         }

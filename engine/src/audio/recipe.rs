@@ -12,8 +12,12 @@ use super::trainer::{SpectralTraining, Stage, TrainerError};
 use crate::diffusion::schedule::Schedule;
 use crate::model::{FeatureDraw, FeatureGroup, FeatureScale};
 
+/// Length of a training excerpt in seconds.
+pub const EXCERPT_SECONDS: f64 = 3.0;
+/// Excerpts are drawn for each stretch of this many seconds of a recording.
+pub const SECONDS_PER_ROUND: f64 = 5.0;
 /// Most training examples per excerpt and timestep.
-pub const EXAMPLES_PER_TIMESTEP: usize = 120;
+pub const EXAMPLES_PER_TIMESTEP: usize = 240;
 /// Ridges to choose from by validation, relative to the mean diagonal of the Gram matrix.
 pub const RIDGES: [f64; 3] = [3e-4, 1e-3, 3e-3];
 /// The ridge when there are too few recordings to validate.
@@ -148,7 +152,7 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
         );
     }
     if uses(Mode::Live) {
-        add("live", causal_step(LIVE), 256, None)?;
+        add("live", causal_step(LIVE), 320, None)?;
         modes.insert(Mode::Live, chain("live", None, Some("refine_live")));
     }
     if uses(Mode::Instant) {
@@ -175,7 +179,7 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
         add(
             "refine_live",
             causal_refine_step(LIVE),
-            128,
+            256,
             Some(("live", None)),
         )?;
     }

@@ -9,7 +9,8 @@ use realfft::num_complex::Complex32;
 use serde::{Deserialize, Serialize};
 
 use super::context::{
-    Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, log_estimate, log_noisy,
+    Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, fast_log10_lanes, log_estimate,
+    log_noisy,
 };
 use super::kernel::{
     BIN_TILE, BINS_PER_PASS, Kernel, KernelInput, KernelScratch, Lane, MAX_CHANNELS,
@@ -226,7 +227,7 @@ pub struct SpectralStep {
     /// Bins hit in any of the frames.
     near_hit: Vec<bool>,
     level_sources: Vec<(usize, u16)>,
-    /// `exp(-2 pi i m / hops_per_window)`: phase advance of a bin per frame.
+    /// Per patch term and bin modulo `hops_per_window`: takes back the phase advance to the term's frame.
     advance: Vec<Complex32>,
     salience: Salience,
     active: Vec<u32>,
@@ -383,9 +384,19 @@ impl SpectralStep {
             hits: vec![vec![false; bins]; before + usize::from(config.mask_frames_after) + 1],
             near_hit: vec![false; bins],
             level_sources,
-            advance: (0..hops)
-                .map(|m| {
-                    let (sin, cos) = libm::sincos(-std::f64::consts::TAU * m as f64 / hops as f64);
+            advance: config
+                .patch
+                .iter()
+                .flat_map(|term| {
+                    let frames = match *term {
+                        PatchTerm::Noisy { frame, .. } => i64::from(frame),
+                        _ => 0,
+                    };
+                    (0..hops as i64).map(move |bin| (bin * frames).rem_euclid(hops as i64))
+                })
+                .map(|turns| {
+                    let (sin, cos) =
+                        libm::sincos(-std::f64::consts::TAU * turns as f64 / hops as f64);
                     Complex32::new(cos as f32, sin as f32)
                 })
                 .collect(),
@@ -494,6 +505,38 @@ impl SpectralStep {
 
     /// Takes the newest frame into all running averages.
     pub fn update(&mut self) {
+        for part in 0..self.update_parts() {
+            self.update_part(part);
+        }
+    }
+
+    /// Into how many parts [`Self::update`] can be cut.
+    #[must_use]
+    pub fn update_parts(&self) -> usize {
+        1 + self.means.len() + self.a_priori.len() + self.coherence.len()
+    }
+
+    /// Part `part` of [`Self::update`]; parts must follow each other from 0.
+    pub fn update_part(&mut self, part: usize) {
+        let Some(mean) = part.checked_sub(1) else {
+            self.update_powers();
+            return;
+        };
+        if let Some(mean) = self.means.get_mut(mean) {
+            if let Some((_, ring)) = self.powers.iter().find(|(plane, _)| *plane == mean.plane()) {
+                mean.update(ring);
+            }
+            return;
+        }
+        let track = mean - self.means.len();
+        if track < self.a_priori.len() {
+            self.update_a_priori(track);
+        } else {
+            self.update_coherence(track - self.a_priori.len());
+        }
+    }
+
+    fn update_powers(&mut self) {
         let channels = self.channels as f32;
         for (plane, ring) in &mut self.powers {
             let spectra = match plane {
@@ -509,49 +552,71 @@ impl SpectralStep {
                 }
             }
         }
-        for mean in &mut self.means {
-            if let Some((_, ring)) = self.powers.iter().find(|(plane, _)| *plane == mean.plane()) {
-                mean.update(ring);
-            }
+    }
+
+    fn update_a_priori(&mut self, track: usize) {
+        let ring = self.powers.iter().find(|(plane, _)| *plane == Plane::Noisy);
+        let (Some(track), Some((_, ring))) = (self.a_priori.get_mut(track), ring) else {
+            return;
+        };
+        let power = ring.frame(self.lookahead);
+        for ((clean, snr), p) in track.clean.iter_mut().zip(&mut track.snr).zip(power) {
+            let xi = (track.alpha * *clean + (1.0 - track.alpha) * (p - 1.0).max(0.0))
+                .max(A_PRIORI_FLOOR);
+            let gain = xi / (1.0 + xi);
+            *clean = gain * gain * p;
+            *snr = xi;
         }
-        if let Some((_, ring)) = self.powers.iter().find(|(plane, _)| *plane == Plane::Noisy) {
-            for track in &mut self.a_priori {
-                let power = ring.frame(self.lookahead);
-                for ((clean, snr), p) in track.clean.iter_mut().zip(&mut track.snr).zip(power) {
-                    let xi = (track.alpha * *clean + (1.0 - track.alpha) * (p - 1.0).max(0.0))
-                        .max(A_PRIORI_FLOOR);
-                    let gain = xi / (1.0 + xi);
-                    *clean = gain * gain * p;
-                    *snr = xi;
+    }
+
+    fn update_coherence(&mut self, track: usize) {
+        let Some(track) = self.coherence.get_mut(track) else {
+            return;
+        };
+        let take = 1.0 - track.keep;
+        for (c, ring) in self.noisy.iter().enumerate() {
+            let now = ring.frame(self.newest);
+            let then = ring.frame(self.newest - track.lag);
+            for (((product, power), y), z) in track
+                .product
+                .iter_mut()
+                .zip(&mut track.power)
+                .zip(now)
+                .zip(then)
+            {
+                if c == 0 {
+                    *product *= track.keep;
+                    *power *= track.keep;
                 }
-            }
-        }
-        for track in &mut self.coherence {
-            let take = 1.0 - track.keep;
-            for (c, ring) in self.noisy.iter().enumerate() {
-                let now = ring.frame(self.newest);
-                let then = ring.frame(self.newest - track.lag);
-                for (((product, power), y), z) in track
-                    .product
-                    .iter_mut()
-                    .zip(&mut track.power)
-                    .zip(now)
-                    .zip(then)
-                {
-                    if c == 0 {
-                        *product *= track.keep;
-                        *power *= track.keep;
-                    }
-                    // The tiny constant keeps the averages of silence out of the slow range of the smallest numbers.
-                    *product += (y * z.conj() + 1e-20) * take;
-                    *power += 0.5 * (y.norm_sqr() + z.norm_sqr()) * take;
-                }
+                // The tiny constant keeps the averages of silence out of the slow range of the smallest numbers.
+                *product += (y * z.conj() + 1e-20) * take;
+                *power += 0.5 * (y.norm_sqr() + z.norm_sqr()) * take;
             }
         }
     }
 
     /// Finds the bins to work on and their timesteps; the others put out zero.
     pub fn select(&mut self) {
+        for part in 0..self.select_parts() {
+            self.select_part(part);
+        }
+    }
+
+    /// Into how many parts [`Self::select`] can be cut.
+    #[must_use]
+    pub fn select_parts(&self) -> usize {
+        1 + self.salience.parts()
+    }
+
+    /// Part `part` of [`Self::select`]; parts must follow each other from 0.
+    pub fn select_part(&mut self, part: usize) {
+        match part.checked_sub(1) {
+            None => self.select_bins(),
+            Some(part) => self.salience.update_part(part, &self.means, &self.sources),
+        }
+    }
+
+    fn select_bins(&mut self) {
         let bins = self.shape.bins();
         self.hits.rotate_right(1);
         let hits = &mut self.hits[0];
@@ -604,7 +669,6 @@ impl SpectralStep {
             let k = 1.0 + ((top - f64::from(db)) / per_step).round();
             self.timestep[i] = k.clamp(1.0, steps as f64) as u16;
         }
-        self.salience.update(&self.means, &self.sources);
         for out in &mut self.out {
             out.fill(Complex32::default());
         }
@@ -698,7 +762,12 @@ impl SpectralStep {
                     noisy,
                 } => {
                     let mean = &self.means[mean];
-                    column.fill(|f| log_power(mean.at(near(f, offset), bins), noisy));
+                    let power = |f| mean.at(near(f, offset), bins);
+                    if noisy {
+                        column.fill(power, log_noisy);
+                    } else {
+                        column.fill(power, log_estimate);
+                    }
                 }
                 Source::Harmonic {
                     mean,
@@ -707,58 +776,63 @@ impl SpectralStep {
                     noisy,
                 } => {
                     let mean = &self.means[mean];
-                    column.fill(|f| {
+                    let power = |f| {
                         let g = (f as f32 * ratio + 0.5) as usize;
+                        // Beyond the spectrum there is nothing: both laws then give -1.5.
                         if g > last {
-                            -1.5
+                            if noisy { 0.081_14 } else { 0.021_62 }
                         } else {
-                            log_power(mean.at(g, bins), noisy)
+                            mean.at(g, bins)
                         }
-                    });
+                    };
+                    if noisy {
+                        column.fill(power, log_noisy);
+                    } else {
+                        column.fill(power, log_estimate);
+                    }
                 }
                 Source::APriori { track, offset } => {
                     let snr = &self.a_priori[track].snr;
-                    column.fill(|f| fast_log10(snr[near(f, offset)] + 1e-3));
+                    column.fill(|f| snr[near(f, offset)] + 1e-3, fast_log10_lanes);
                 }
                 Source::Coherence { track } => {
                     let t = &self.coherence[track];
-                    column.fill(|f| t.product[f].norm_sqr().sqrt() / (t.power[f] + 1e-6));
+                    column.fill(
+                        |f| t.product[f].norm_sqr().sqrt() / (t.power[f] + 1e-6),
+                        |x| x,
+                    );
                 }
                 Source::Frequency => {
                     let bin_hz = self.bin_hz as f32;
-                    column.fill(|f| fast_log10(f.max(1) as f32 * bin_hz));
+                    column.fill(|f| f.max(1) as f32 * bin_hz, fast_log10_lanes);
                 }
-                Source::Salience { .. } => column.fill(|f| self.salience.at(f)),
+                Source::Salience { .. } => column.fill(|f| self.salience.at(f), |x| x),
             }
         }
         let frame = self.newest - self.lookahead;
         let d = self.config.patch_inputs();
-        let hops = self.advance.len() as i32;
+        let hops = self.shape.hops_per_window();
         let mut row = [0.0; 2 * MAX_PATCH_TERMS];
         for i in 0..end - start {
             let f = self.active[start + i] as usize;
             let scale = self.scale[start + i];
+            let residue = f % hops;
             for c in 0..self.channels {
                 let at = i * self.channels + c;
                 let row = &mut row[..d];
                 let y = self.noisy[c].frame(frame)[f];
                 let refine = self.first.get(c).map(|ring| ring.frame(frame)[f]);
                 let mut reference = refine.unwrap_or(0.5 * y);
-                for (pair, term) in row.chunks_exact_mut(2).zip(&self.config.patch) {
+                for (number, (pair, term)) in
+                    row.chunks_exact_mut(2).zip(&self.config.patch).enumerate()
+                {
                     let z = refine.unwrap_or_default();
                     let value = match *term {
                         PatchTerm::Noisy { frame: dt, bin } => {
                             let g = f.saturating_add_signed(isize::from(bin)).min(last);
                             let spectrum =
                                 self.noisy[c].frame(frame.saturating_add_signed(isize::from(dt)));
-                            let value = match dt {
-                                0 => spectrum[g],
-                                _ => {
-                                    // In 32 bits, because 64-bit remainders are slow.
-                                    let turns = (f as i32 * i32::from(dt)).rem_euclid(hops);
-                                    spectrum[g] * self.advance[turns as usize]
-                                }
-                            };
+                            let value = spectrum[g] * self.advance[number * hops + residue];
                             if refine.is_none() {
                                 reference += value;
                             }
@@ -822,21 +896,14 @@ struct Column<I> {
 
 impl<'a, I: Iterator<Item = (&'a mut Lane, &'a [u32])>> Column<I> {
     #[inline(always)]
-    fn fill(self, value: impl Fn(usize) -> f32) {
+    fn fill(self, value: impl Fn(usize) -> f32, law: impl Fn(Lane) -> Lane) {
         for (lane, bins) in self.lanes {
-            for (x, &f) in lane.iter_mut().zip(bins) {
-                *x = (value(f as usize) - self.mean) * self.scale;
+            let mut raw = [1.0; BIN_TILE];
+            for (x, &f) in raw.iter_mut().zip(bins) {
+                *x = value(f as usize);
             }
+            *lane = law(raw).map(|x| (x - self.mean) * self.scale);
         }
-    }
-}
-
-#[inline(always)]
-fn log_power(power: f32, noisy: bool) -> f32 {
-    if noisy {
-        log_noisy(power)
-    } else {
-        log_estimate(power)
     }
 }
 
@@ -847,7 +914,6 @@ struct Salience {
     peak: Vec<f32>,
     /// Candidate pitches in bins.
     pitch: Vec<f32>,
-    strength: Vec<f32>,
     per_bin: Vec<f32>,
 }
 
@@ -856,6 +922,8 @@ const PARTIALS: (usize, usize) = (8, 10);
 /// Pitch range in Hz and candidates per bin.
 const PITCH_HZ: (f64, f64) = (70.0, 1800.0);
 const CANDIDATES_PER_BIN: f64 = 6.0;
+/// Candidates that are judged in one go.
+const CANDIDATES_PER_PART: usize = 256;
 
 impl Salience {
     fn new(contexts: &[Context], bins: usize, bin_hz: f64) -> Self {
@@ -874,12 +942,27 @@ impl Salience {
             pitch: (0..count)
                 .map(|i| (low + i as f64 / CANDIDATES_PER_BIN) as f32)
                 .collect(),
-            strength: vec![0.0; count],
             per_bin: vec![0.0; bins],
         }
     }
 
-    fn update(&mut self, means: &[TimeMean], sources: &[Source]) {
+    /// Into how many parts an update is cut: the log powers, then the candidates.
+    fn parts(&self) -> usize {
+        if self.peak.is_empty() {
+            0
+        } else {
+            1 + self.pitch.len().div_ceil(CANDIDATES_PER_PART)
+        }
+    }
+
+    fn update_part(&mut self, part: usize, means: &[TimeMean], sources: &[Source]) {
+        match part.checked_sub(1) {
+            None => self.update_peaks(means, sources),
+            Some(part) => self.update_candidates(part * CANDIDATES_PER_PART),
+        }
+    }
+
+    fn update_peaks(&mut self, means: &[TimeMean], sources: &[Source]) {
         let Some((mean, width)) = sources.iter().find_map(|s| match *s {
             Source::Salience { mean, bins } => Some((mean, bins)),
             _ => None,
@@ -887,8 +970,12 @@ impl Salience {
             return;
         };
         let bins = self.peak.len();
-        for (f, p) in self.per_bin.iter_mut().enumerate() {
-            *p = log_estimate(means[mean].at(f, width));
+        for (tile, p) in self.per_bin.chunks_mut(BIN_TILE).enumerate() {
+            let mut raw = [1.0; BIN_TILE];
+            for (i, x) in raw.iter_mut().enumerate().take(p.len()) {
+                *x = means[mean].at(tile * BIN_TILE + i, width);
+            }
+            p.copy_from_slice(&log_estimate(raw)[..p.len()]);
         }
         for f in 0..bins {
             self.peak[f] = self.per_bin[f.saturating_sub(1)]
@@ -896,17 +983,20 @@ impl Salience {
                 .max(self.per_bin[(f + 1).min(bins - 1)]);
         }
         self.per_bin.fill(-2.0);
-        for (strength, &pitch) in self.strength.iter_mut().zip(&self.pitch) {
+    }
+
+    fn update_candidates(&mut self, start: usize) {
+        for &pitch in self.pitch.iter().skip(start).take(CANDIDATES_PER_PART) {
             let mut sum = 0.0;
             for n in 1..=PARTIALS.0 {
                 let f = (pitch * n as f32 + 0.5) as usize;
                 sum += self.peak.get(f).copied().unwrap_or(-2.0);
             }
-            *strength = sum / PARTIALS.0 as f32;
+            let strength = sum / PARTIALS.0 as f32;
             for n in 1..=PARTIALS.1 {
                 let f = (pitch * n as f32 + 0.5) as usize;
                 if let Some(best) = self.per_bin.get_mut(f) {
-                    *best = best.max(*strength);
+                    *best = best.max(strength);
                 }
             }
         }

@@ -286,7 +286,7 @@ pub struct TransformScratch {
     fft: Vec<Complex32>,
 }
 
-/// The newest `window` samples of one channel.
+/// The newest samples of one channel.
 #[derive(Clone)]
 pub struct History {
     samples: Vec<f32>,
@@ -314,11 +314,18 @@ impl History {
         }
     }
 
-    /// The samples, oldest first, in two parts.
+    /// The `window` samples before the newest `age` ones, oldest first, in two parts; `window + age` at most the length.
     #[must_use]
-    pub fn parts(&self) -> (&[f32], &[f32]) {
-        let (newer, older) = self.samples.split_at(self.next);
-        (older, newer)
+    pub fn parts(&self, window: usize, age: usize) -> (&[f32], &[f32]) {
+        let length = self.samples.len();
+        debug_assert!(window + age <= length);
+        let end = (self.next + length - age) % length;
+        let start = (end + length - window) % length;
+        if start < end {
+            (&self.samples[start..end], &[])
+        } else {
+            (&self.samples[start..], &self.samples[..end])
+        }
     }
 
     /// Back to silence.
@@ -381,7 +388,7 @@ mod tests {
         let mut hop = vec![0.0; shape.hop];
         for part in input.chunks_exact(shape.hop) {
             history.push(part);
-            let (older, newer) = history.parts();
+            let (older, newer) = history.parts(shape.window, 0);
             transform.analyse_into(older, newer, &mut scratch, &mut spectrum);
             ola.push(&transform, &spectrum, &mut scratch, &mut hop);
             out.extend_from_slice(&hop);

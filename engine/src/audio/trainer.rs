@@ -128,8 +128,9 @@ pub struct StageStats {
 pub(super) fn sampling(training: &SpectralTraining) -> Sampling {
     Sampling {
         rate_hz: TRAINING_RATE_HZ,
-        excerpt_seconds: 5.0,
-        excerpts_per_length: training.excerpts.max(1),
+        excerpt_seconds: recipe::EXCERPT_SECONDS,
+        seconds_per_round: recipe::SECONDS_PER_ROUND,
+        excerpts_per_round: training.excerpts.max(1),
         most_excerpts: training.most_excerpts.max(1),
         examples_per_timestep: recipe::EXAMPLES_PER_TIMESTEP,
         augmentation: training.augmentation.clone(),

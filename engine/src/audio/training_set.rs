@@ -59,8 +59,10 @@ pub struct Sampling {
     pub rate_hz: u32,
     /// Length of an excerpt in seconds.
     pub excerpt_seconds: f64,
-    /// Excerpts per clip for each `excerpt_seconds` it lasts, at least 1 a clip.
-    pub excerpts_per_length: usize,
+    /// A clip gives one round of excerpts for each stretch of this many seconds, begun ones included.
+    pub seconds_per_round: f64,
+    /// Excerpts of a round.
+    pub excerpts_per_round: usize,
     /// Most excerpts of one clip.
     pub most_excerpts: usize,
     /// Most examples per excerpt and timestep.
@@ -108,11 +110,13 @@ impl<'a> SpectralTrainingSet<'a> {
         clips: &'a [Clip],
         sampling: &'a Sampling,
     ) -> Self {
-        let length = (sampling.excerpt_seconds * f64::from(sampling.rate_hz)) as usize;
+        let samples = |seconds: f64| (seconds * f64::from(sampling.rate_hz)) as usize;
+        let length = samples(sampling.excerpt_seconds);
+        let round = samples(sampling.seconds_per_round);
         let mut excerpts = Vec::new();
         for (i, clip) in clips.iter().enumerate() {
             let n = clip.samples.len();
-            let count = (sampling.excerpts_per_length * n.div_ceil(length.max(1)))
+            let count = (sampling.excerpts_per_round * n.div_ceil(round.max(1)))
                 .clamp(1, sampling.most_excerpts);
             for draw in 0..count {
                 let stream = clip.identity.wrapping_add(draw as u64);

@@ -10,7 +10,8 @@
 use std::sync::Arc;
 
 use super::delay::DelayLine;
-use super::denoiser::{FULL_AMOUNT_DB, NoiseSource};
+use super::denoiser::NoiseSource;
+use super::mix::{Output, OutputMix};
 use super::noise::NoiseTracker;
 use super::waveform::{OVERLAP, WaveformError};
 use super::waveform_kernel::{WaveformKernel, WaveformScratch};
@@ -21,8 +22,6 @@ const BROKEN_ABOVE: f32 = 1e4;
 const ZERO_BELOW: f32 = 1e-20;
 /// Share of the sum of squares that rounding may leave of samples that are gone; no level lies below it.
 const ROUNDING: f64 = 1e-12;
-/// Time constant of changes of the amount, in seconds.
-const SMOOTHING_SECONDS: f32 = 0.005;
 
 /// A denoiser for a stream of any number of channels, each on its own.
 pub struct WaveformStream {
@@ -30,10 +29,7 @@ pub struct WaveformStream {
     channels: Vec<Channel>,
     scratch: WaveformScratch,
     adaptive: bool,
-    /// Share of the noise that is left in: as set, and on the way there.
-    left_in: f32,
-    left_in_now: f32,
-    smoothing: f32,
+    mix: OutputMix,
 }
 
 /// The state of one channel.
@@ -95,9 +91,7 @@ impl WaveformStream {
             kernel,
             channels,
             adaptive: true,
-            left_in: 0.0,
-            left_in_now: 0.0,
-            smoothing: 1.0 - libm::expf(-1.0 / (SMOOTHING_SECONDS * rate_hz as f32)),
+            mix: OutputMix::new(rate_hz),
         };
         stream.set_noise(&noise);
         Ok(stream)
@@ -123,18 +117,19 @@ impl WaveformStream {
         }
     }
 
-    /// How deep the noise is taken down, 0 (not at all) to [`FULL_AMOUNT_DB`] and above (wholly); the change is smoothed.
+    /// How deep the noise is taken down, 0 (not at all) to [`FULL_AMOUNT_DB`](super::mix::FULL_AMOUNT_DB) and above (wholly); the change is smoothed.
     pub fn set_amount_db(&mut self, amount_db: f32) {
-        self.left_in = if amount_db < FULL_AMOUNT_DB {
-            libm::exp10f(-amount_db.max(0.0) / 20.0)
-        } else {
-            0.0
-        };
+        self.mix.set_amount_db(amount_db);
     }
 
-    /// Starts at the present amount instead of gliding to it; for the start of a stream.
+    /// What is heard; the change is smoothed.
+    pub fn set_output(&mut self, output: Output) {
+        self.mix.set_output(output);
+    }
+
+    /// Starts at the present settings instead of gliding to them; for the start of a stream.
     pub fn settle(&mut self) {
-        self.left_in_now = self.left_in;
+        self.mix.settle();
     }
 
     /// Variance of the noise that is assumed in a channel now.
@@ -166,20 +161,18 @@ impl WaveformStream {
             block.len() >= self.channels.len(),
             "fewer channels than the stream has"
         );
-        let start = self.left_in_now;
+        let (start, target) = (self.mix.now(), self.mix.target());
+        let mut weights = start;
         for (channel, samples) in self.channels.iter_mut().zip(block) {
-            let mut left_in = start;
+            weights = start;
             for sample in samples.iter_mut() {
-                left_in += self.smoothing * (self.left_in - left_in);
-                if (left_in - self.left_in).abs() < 1e-5 {
-                    left_in = self.left_in;
-                }
+                weights = self.mix.step(weights, target);
                 let (estimate, dry) =
                     channel.next(*sample, &self.kernel, &mut self.scratch, self.adaptive);
-                *sample = estimate + left_in * (dry - estimate);
+                *sample = weights.apply(estimate, dry);
             }
-            self.left_in_now = left_in;
         }
+        self.mix.set_now(weights);
     }
 }
 

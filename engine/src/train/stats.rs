@@ -6,8 +6,7 @@
 
 use std::io::{Read, Write};
 
-use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular_matmul};
-use faer::{Accum, MatMut, MatRef, Par};
+use drfm_linalg::{cross_product, gram_lower};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -423,26 +422,8 @@ fn add_rows(
         ) {
             features.features_into(x, phi);
         }
-        let phi = MatRef::from_row_major_slice(phi, rows.len(), n);
-        triangular_matmul(
-            MatMut::from_column_major_slice_mut(&mut gram, n, n),
-            BlockStructure::TriangularLower,
-            Accum::Replace,
-            phi.transpose(),
-            BlockStructure::Rectangular,
-            phi,
-            BlockStructure::Rectangular,
-            1.0,
-            Par::Seq,
-        );
-        faer::linalg::matmul::matmul(
-            MatMut::from_row_major_slice_mut(&mut cross, n, d_out),
-            Accum::Replace,
-            phi.transpose(),
-            MatRef::from_row_major_slice(&target, rows.len(), d_out),
-            1.0,
-            Par::Seq,
-        );
+        gram_lower(phi, n, &mut gram);
+        cross_product(phi, n, &target, d_out, &mut cross);
         for ((i, sums), column) in columns_mut(&mut sums.gram, n).zip(gram.chunks_exact(n)) {
             for (sum, g) in sums.iter_mut().zip(column.iter().skip(i)) {
                 *sum += f64::from(*g);

@@ -2,10 +2,7 @@
 //!
 //! The lower triangle is stored column after column: column i has the n - i entries from the diagonal down.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt;
-use faer::linalg::matmul::triangular::{BlockStructure, matmul as triangular_matmul};
-use faer::{Accum, MatMut, MatRef, Par, Spec};
+use drfm_linalg::{cholesky, cholesky_solve, outer_lower};
 
 use super::error::TrainError;
 
@@ -51,19 +48,8 @@ pub(crate) fn trace(packed: &[f64], n: usize) -> f64 {
 /// `T T'` of a matrix T given as columns of n values: n x n, only the lower triangle filled.
 pub(crate) fn outer_product(columns: &[f64], n: usize) -> Vec<f64> {
     let count = columns.len() / n;
-    let t = MatRef::from_column_major_slice(&columns[..count * n], n, count);
     let mut outer = vec![0.0; n * n];
-    triangular_matmul(
-        MatMut::from_column_major_slice_mut(&mut outer, n, n),
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        t,
-        BlockStructure::Rectangular,
-        t.transpose(),
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
+    outer_lower(&columns[..count * n], n, &mut outer);
     outer
 }
 
@@ -116,7 +102,7 @@ pub(crate) fn solve_positive(
         for i in 0..n {
             matrix[i * n + i] = 1.0 + lift;
         }
-        if factorise(matrix, n) {
+        if cholesky(matrix, n) {
             break;
         }
         lift *= 100.0;
@@ -126,14 +112,7 @@ pub(crate) fn solve_positive(
         matrix.copy_from_slice(&original);
     }
     let columns = rhs.len() / n;
-    llt::solve::solve_in_place(
-        MatMut::from_column_major_slice_mut(matrix, n, n).as_ref(),
-        MatMut::from_column_major_slice_mut(&mut rhs[..columns * n], n, columns),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(
-            llt::solve::solve_in_place_scratch::<f64>(n, columns, Par::Seq),
-        )),
-    );
+    cholesky_solve(matrix, &mut rhs[..columns * n], n);
     for column in rhs.chunks_exact_mut(n) {
         for (x, s) in column.iter_mut().zip(&scale) {
             *x *= s;
@@ -144,20 +123,6 @@ pub(crate) fn solve_positive(
     } else {
         Err(TrainError::Unsolvable(what))
     }
-}
-
-/// Cholesky factorisation in place; false if the matrix is not positive definite.
-fn factorise(matrix: &mut [f64], n: usize) -> bool {
-    let params = Spec::default();
-    let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, params);
-    llt::factor::cholesky_in_place(
-        MatMut::from_column_major_slice_mut(matrix, n, n),
-        Default::default(),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(scratch)),
-        params,
-    )
-    .is_ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,97 @@
+//! A denoiser of either domain, ready to be streamed.
+
+use std::sync::Arc;
+
+use super::denoiser::{Chain, NoiseSource, StreamDenoiser};
+use super::mix::Output;
+use super::noise::NoiseSpectrum;
+use super::waveform::WaveformError;
+use super::waveform_kernel::WaveformKernel;
+use super::waveform_stream::WaveformStream;
+
+/// What makes streams; cheap to clone.
+#[derive(Clone)]
+pub enum Method {
+    /// A chain of steps on spectra.
+    Spectral(Chain),
+    /// One step on windows of samples, at the model's own sample rate only.
+    Waveform(Arc<WaveformKernel>),
+}
+
+impl Method {
+    /// A stream that takes the noise for known: one spectrum for all channels, or one a channel. Allocates; not for the
+    /// audio thread.
+    ///
+    /// # Errors
+    /// [`WaveformError::Rate`] if a waveform model has another sample rate.
+    pub fn stream(
+        &self,
+        rate_hz: u32,
+        channels: usize,
+        noise: &[NoiseSpectrum],
+    ) -> Result<MethodStream, WaveformError> {
+        let noise = NoiseSource::Known(noise.to_vec());
+        Ok(match self {
+            Self::Spectral(chain) => MethodStream::Spectral(Box::new(StreamDenoiser::new(
+                chain, rate_hz, channels, noise,
+            ))),
+            Self::Waveform(kernel) => MethodStream::Waveform(Box::new(WaveformStream::new(
+                Arc::clone(kernel),
+                rate_hz,
+                channels,
+                noise,
+            )?)),
+        })
+    }
+}
+
+/// A stream of either domain.
+pub enum MethodStream {
+    /// On spectra.
+    Spectral(Box<StreamDenoiser>),
+    /// On windows of samples.
+    Waveform(Box<WaveformStream>),
+}
+
+impl MethodStream {
+    /// Samples that the output lags the input.
+    #[must_use]
+    pub fn latency_samples(&self) -> usize {
+        match self {
+            Self::Spectral(s) => s.latency_samples(),
+            Self::Waveform(s) => s.latency_samples(),
+        }
+    }
+
+    /// How deep the noise is taken down and what is heard, at once; for the start of a stream.
+    pub fn start_with(&mut self, amount_db: f32, output: Output) {
+        match self {
+            Self::Spectral(s) => {
+                s.set_amount_db(amount_db);
+                s.set_output(output);
+                s.settle();
+            }
+            Self::Waveform(s) => {
+                s.set_amount_db(amount_db);
+                s.set_output(output);
+                s.settle();
+            }
+        }
+    }
+
+    /// Sets the noise from now on, per channel or one for all. Allocates; not for the audio thread.
+    pub fn set_noise(&mut self, noise: &[NoiseSpectrum]) {
+        match self {
+            Self::Spectral(s) => s.prime_noise(noise),
+            Self::Waveform(s) => s.set_noise(&NoiseSource::Known(noise.to_vec())),
+        }
+    }
+
+    /// Denoises a block of any length in place, one slice a channel.
+    pub fn process(&mut self, block: &mut [&mut [f32]]) {
+        match self {
+            Self::Spectral(s) => s.process(block),
+            Self::Waveform(s) => s.process(block),
+        }
+    }
+}
