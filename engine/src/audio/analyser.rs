@@ -34,8 +34,8 @@ pub struct Analyser {
     spectrum: Vec<Complex32>,
     history: History,
     filled: usize,
-    /// Bins of each point: the first, and one past the last.
-    ranges: Vec<(usize, usize)>,
+    /// Bins of each point: the first and the last, with fractions.
+    ranges: Vec<(f32, f32)>,
     levels_db: Vec<f32>,
     reference_db: f32,
 }
@@ -51,10 +51,10 @@ impl Analyser {
         let ranges = (0..points)
             .map(|i| {
                 let x = i as f32 / (points.max(2) - 1) as f32;
-                let low = axis_hz(x - half) * bins_per_hz;
-                let high = axis_hz(x + half) * bins_per_hz;
-                let first = low.round() as usize;
-                (first, (high.round() as usize).max(first + 1))
+                (
+                    axis_hz(x - half) * bins_per_hz,
+                    axis_hz(x + half) * bins_per_hz,
+                )
             })
             .collect();
         Self {
@@ -95,10 +95,8 @@ impl Analyser {
         self.transform
             .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
         let release = RELEASE_DB_PER_SECOND * shape.hop as f32 / self.rate_hz as f32;
-        for (level, (first, end)) in self.levels_db.iter_mut().zip(&self.ranges) {
-            let end = (*end).min(self.spectrum.len());
-            let bins = self.spectrum.get(*first..end).unwrap_or_default();
-            let power = bins.iter().map(|y| y.norm_sqr()).sum::<f32>() / bins.len().max(1) as f32;
+        for (level, (low, high)) in self.levels_db.iter_mut().zip(&self.ranges) {
+            let power = mean_power(&self.spectrum, *low, *high);
             let db = (10.0 * libm::log10f(power + 1e-20) - self.reference_db).max(LOWEST_DB);
             *level = db.max(*level - release);
         }
@@ -109,6 +107,23 @@ impl Analyser {
     pub fn levels_db(&self) -> &[f32] {
         &self.levels_db
     }
+}
+
+/// Mean power between two places on the axis of bins: over the bins there, or, where those are wider than the stretch,
+/// between the two next ones.
+fn mean_power(spectrum: &[Complex32], low: f32, high: f32) -> f32 {
+    let at = |bin: usize| spectrum.get(bin).map_or(0.0, |y| y.norm_sqr());
+    if high - low < 1.0 {
+        let middle = 0.5 * (low + high);
+        let bin = middle as usize;
+        let share = middle - bin as f32;
+        // On the scale of levels, so that a peak has the same shape as everywhere.
+        let log = |p: f32| libm::logf(p + 1e-20);
+        return libm::expf(log(at(bin)) + share * (log(at(bin + 1)) - log(at(bin))));
+    }
+    let first = low.round() as usize;
+    let end = (high.round() as usize).clamp(first + 1, spectrum.len().max(first + 1));
+    (first..end).map(at).sum::<f32>() / (end - first) as f32
 }
 
 /// Level in dB of a full-scale sine in the units of unit-energy windows.
