@@ -111,7 +111,7 @@ impl Bar {
                     wanted = Some(preset);
                 }
             });
-        if ui.button("\u{203A}").on_hover_text("Next preset").clicked() {
+        if ui.button(">").on_hover_text("Next preset").clicked() {
             wanted = step(1);
         }
         if let Some(preset) = wanted {

@@ -133,6 +133,7 @@ pub struct Host {
     configuration: PluginAudioConfiguration,
     channels: usize,
     time: u64,
+    times: Vec<f64>,
 }
 
 /// A change of a parameter: at which block (counted in a call of [`Host::process`]), its name, the value.
@@ -202,6 +203,7 @@ impl Host {
             },
             channels,
             time: 0,
+            times: Vec::new(),
         }
     }
 
@@ -304,6 +306,13 @@ impl Host {
         self.activate();
     }
 
+    /// Seconds that each block takes.
+    pub fn time_blocks(&mut self, sound: &mut [Vec<f32>], block: usize) -> Vec<f64> {
+        self.times.clear();
+        self.process(sound, &[block], &[]);
+        std::mem::take(&mut self.times)
+    }
+
     /// Runs the sound through the plugin in place, cut into `blocks` over and over, on another thread.
     pub fn process(&mut self, sound: &mut [Vec<f32>], blocks: &[usize], changes: &[Change<'_>]) {
         let length = sound[0].len();
@@ -313,6 +322,7 @@ impl Host {
             .collect();
         let mut audio = self.audio.take().unwrap();
         let time = &mut self.time;
+        let times = &mut self.times;
         let channels = self.channels;
         let run = || {
             let processor = audio.ensure_processing_started().unwrap();
@@ -340,6 +350,7 @@ impl Host {
                     ),
                 }]);
                 let mut out_events = EventBuffer::new();
+                let started = std::time::Instant::now();
                 processor
                     .process(
                         &input,
@@ -350,6 +361,7 @@ impl Host {
                         None::<&TransportEvent>,
                     )
                     .unwrap();
+                times.push(started.elapsed().as_secs_f64());
                 *time += (end - at) as u64;
                 at = end;
                 if at == length {
