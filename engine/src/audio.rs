@@ -1,4 +1,5 @@
 //! Sound: files, spectra, noise, the streaming denoiser.
+pub mod analyser;
 pub mod augment;
 pub mod chain;
 pub mod clip_file;
@@ -19,6 +20,8 @@ pub mod mix;
 pub mod model;
 pub mod node;
 pub mod noise;
+pub mod noise_learner;
+pub mod noise_profile;
 pub mod normalisation;
 mod packets;
 pub mod reader;
@@ -28,6 +31,7 @@ pub mod spectrogram;
 pub mod stages;
 pub mod step;
 pub mod stft;
+pub mod swappable;
 pub mod tracking;
 pub mod trainer;
 pub mod trainer_adam;

@@ -14,6 +14,8 @@ pub use super::mix::{FULL_AMOUNT_DB, Output};
 use super::noise::{NoiseSpectrum, NoiseTracker};
 use super::stages::{PIECE, Stages};
 
+mod noise_control;
+
 /// A trained chain, its steps shared between streams.
 pub type Chain = ChainConfig<Arc<StepModel>>;
 

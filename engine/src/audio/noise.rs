@@ -8,17 +8,17 @@ use realfft::num_complex::Complex32;
 use super::stft::{FrameDurations, FrameShape, FrameTransform, History, TransformScratch};
 
 /// Frames on which noise spectra are kept: 8192 samples at 48 kHz, 5.9 Hz a bin.
-const KEPT: FrameDurations = FrameDurations::symmetric(8192, 4);
+pub(super) const KEPT: FrameDurations = FrameDurations::symmetric(8192, 4);
 /// Lowest noise power per sample, -120 dB below full scale: below 16-bit rounding, above where numbers get silly.
-const FLOOR: f32 = 1e-12;
+pub(super) const FLOOR: f32 = 1e-12;
 /// Bins averaged in a learned spectrum: 53 Hz, as wide as five bins of a 4096 window.
-const LEARNED_SMOOTHING_BINS: usize = 9;
+pub(super) const LEARNED_SMOOTHING_BINS: usize = 9;
 
 /// Noise power per bin in the units of unit-energy windows: white noise of variance s^2 has s^2 everywhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseSpectrum {
-    rate_hz: u32,
-    power: Vec<f32>,
+    pub(super) rate_hz: u32,
+    pub(super) power: Vec<f32>,
 }
 
 impl NoiseSpectrum {
@@ -130,7 +130,7 @@ fn accumulate(
 }
 
 /// Centred moving average, shorter at the ends.
-fn smooth_into(input: &[f32], bins: usize, out: &mut [f32]) {
+pub(super) fn smooth_into(input: &[f32], bins: usize, out: &mut [f32]) {
     let half = bins / 2;
     for (f, o) in out.iter_mut().enumerate() {
         let slice = &input[f.saturating_sub(half)..(f + half + 1).min(input.len())];
@@ -276,6 +276,12 @@ impl NoiseTracker {
             }
             previous = (f, value);
         }
+    }
+
+    /// Whether there is an estimate at all.
+    #[must_use]
+    pub const fn has_estimate(&self) -> bool {
+        self.frames >= self.transform.shape().hops_per_window()
     }
 
     /// What is known so far; the floor before the first frame.

@@ -1,0 +1,83 @@
+//! Changing what a stream knows about the noise while it runs, on the audio thread.
+
+use super::StreamDenoiser;
+use crate::audio::noise::NoiseSpectrum;
+
+impl StreamDenoiser {
+    /// Takes the noise of a channel to be `noise` from now on, also after [`Self::reset`]. The spectrum must be of the
+    /// stream's rate. Never allocates: safe on the audio thread.
+    pub fn assume_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        let Some(initial) = self.initial.get_mut(channel) else {
+            return;
+        };
+        initial.copy_from(noise);
+        for group in &mut self.groups {
+            if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
+                for node in group.stages.nodes_mut() {
+                    node.set_noise(channel - group.first_channel, noise);
+                }
+            }
+        }
+    }
+
+    /// Turns blind tracking on or off. Turned on, it begins anew, and the noise assumed so far serves until it knows
+    /// more; turned off, the noise stays what it is. Never allocates.
+    pub fn set_tracking(&mut self, on: bool) {
+        if on && !self.adaptive {
+            for tracker in &mut self.trackers {
+                tracker.clear();
+            }
+            for initial in &mut self.initial {
+                initial.clear();
+            }
+        } else if !on && self.adaptive {
+            for (initial, tracker) in self.initial.iter_mut().zip(&self.trackers) {
+                if tracker.has_estimate() {
+                    initial.copy_from(tracker.estimate());
+                }
+            }
+        }
+        self.adaptive = on;
+    }
+
+    /// Whether the noise is tracked blindly.
+    #[must_use]
+    pub const fn is_tracking(&self) -> bool {
+        self.adaptive
+    }
+
+    /// The noise that a channel is cleaned of at present; of a tracking stream that knows nothing yet, `None`.
+    #[must_use]
+    pub fn present_noise(&self, channel: usize) -> Option<&NoiseSpectrum> {
+        if self.adaptive {
+            let tracker = self.trackers.get(channel)?;
+            return tracker.has_estimate().then(|| tracker.estimate());
+        }
+        self.initial.get(channel)
+    }
+
+    /// Goes on tracking in `channel` where `other`, a tracking stream of the same rate that is about to end, left off in
+    /// its `other_channel`. Never allocates.
+    pub fn take_tracking_from(&mut self, channel: usize, other: &mut Self, other_channel: usize) {
+        if self.rate_hz != other.rate_hz {
+            return;
+        }
+        let (Some(mine), Some(theirs)) = (
+            self.trackers.get_mut(channel),
+            other.trackers.get_mut(other_channel),
+        ) else {
+            return;
+        };
+        std::mem::swap(mine, theirs);
+        if !mine.has_estimate() {
+            return;
+        }
+        for group in &mut self.groups {
+            if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
+                for node in group.stages.nodes_mut() {
+                    node.set_noise(channel - group.first_channel, mine.estimate());
+                }
+            }
+        }
+    }
+}

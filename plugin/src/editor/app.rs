@@ -1,0 +1,141 @@
+//! What is in the window.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use egui::{Rect, Ui, pos2, vec2};
+use nice_plug::context::gui::GuiContext;
+use nice_plug_egui::baseview::{HandlerError, WindowSize};
+use nice_plug_egui::{Frame, NiceEguiApp};
+
+use super::bar::Bar;
+use super::controls::Controls;
+use super::learn::LearnPanel;
+use super::meter::Meter;
+use super::model_menu::Wish;
+use super::spectrum::Spectrum;
+use super::{status, theme};
+use crate::params::DrfmParams;
+use crate::shared::Shared;
+use crate::state::WINDOW_LIMITS;
+
+/// Time between pictures.
+const FRAME: Duration = Duration::from_millis(33);
+/// Heights in points.
+const BAR: f32 = 48.0;
+const CONTROLS: f32 = 184.0;
+const STATUS: f32 = 28.0;
+/// Gap between things, and width of a meter, in points.
+const GAP: f32 = 10.0;
+const METER: f32 = 30.0;
+
+/// The window's content.
+pub struct App {
+    shared: Arc<Shared>,
+    params: Arc<DrfmParams>,
+    scale: Arc<AtomicU32>,
+    host: Option<GuiContext>,
+    bar: Bar,
+    controls: Controls,
+    learn: LearnPanel,
+    spectrum: Spectrum,
+    input: Meter,
+    output: Meter,
+    last: Instant,
+}
+
+impl App {
+    /// Nothing shown yet.
+    #[must_use]
+    pub fn new(shared: &Arc<Shared>, params: &Arc<DrfmParams>, scale: &Arc<AtomicU32>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            params: Arc::clone(params),
+            scale: Arc::clone(scale),
+            host: None,
+            bar: Bar::default(),
+            controls: Controls::default(),
+            learn: LearnPanel::default(),
+            spectrum: Spectrum::default(),
+            input: Meter::default(),
+            output: Meter::default(),
+            last: Instant::now(),
+        }
+    }
+
+    fn follow(&mut self) {
+        let seconds = self.last.elapsed().as_secs_f32();
+        self.last = Instant::now();
+        self.input.hear(self.shared.meters.input.take(), seconds);
+        self.output.hear(self.shared.meters.output.take(), seconds);
+        let learn = &mut self.learn;
+        self.spectrum.follow(&self.shared, |samples, rate_hz| {
+            learn.hear(samples, rate_hz)
+        });
+    }
+}
+
+impl NiceEguiApp for App {
+    fn build(
+        &mut self,
+        egui_ctx: egui::Context,
+        nice_gui_ctx: GuiContext,
+        _frame: &mut Frame,
+    ) -> Result<(), HandlerError> {
+        theme::apply(&egui_ctx);
+        self.host = Some(nice_gui_ctx);
+        Ok(())
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut Frame) {
+        self.follow();
+        let Some(host) = self.host.clone() else {
+            return;
+        };
+        let setter = host.param_setter();
+        let whole = ui.ctx().content_rect();
+        ui.painter().rect_filled(whole, 0.0, theme::BACKGROUND);
+        let (shared, params) = (Arc::clone(&self.shared), Arc::clone(&self.params));
+        let bar = Rect::from_min_size(whole.min, vec2(whole.width(), BAR));
+        let status = Rect::from_min_max(pos2(whole.min.x, whole.max.y - STATUS), whole.max);
+        let controls = Rect::from_min_max(
+            pos2(whole.min.x + GAP, status.min.y - CONTROLS),
+            pos2(whole.max.x - GAP, status.min.y),
+        );
+        let middle = Rect::from_min_max(
+            pos2(whole.min.x + GAP, bar.max.y + GAP),
+            pos2(whole.max.x - GAP, controls.min.y - GAP),
+        );
+        let meter =
+            |left: f32| Rect::from_min_size(pos2(left, middle.min.y), vec2(METER, middle.height()));
+        let channels = shared.setup().map_or(2, |s| s.channels);
+        self.input.show(ui, meter(middle.min.x), "In", channels);
+        self.output
+            .show(ui, meter(middle.max.x - METER), "Out", channels);
+        let display = middle.shrink2(vec2(METER + GAP, 0.0));
+        self.spectrum.show(ui, display);
+        let wish = self.controls.show(ui, controls, &shared, &params, &setter);
+        if wish == Wish::Train {
+            self.learn.open = true;
+        }
+        status::show(ui, status, &shared, &params);
+        self.bar.show(ui, bar, &shared, &params, &setter);
+        self.learn.show(ui, &shared, &params, &setter);
+        ui.ctx().request_repaint_after(FRAME);
+    }
+
+    fn resized(&mut self, new_size: WindowSize) {
+        let ((w0, h0), (w1, h1)) = WINDOW_LIMITS;
+        let width = new_size.logical.width.round() as u32;
+        let height = new_size.logical.height.round() as u32;
+        self.shared
+            .set_window((width.clamp(w0, w1), height.clamp(h0, h1)));
+        self.scale
+            .store((new_size.scale_factor as f32).to_bits(), Ordering::Relaxed);
+    }
+
+    fn editor_closed(&mut self) {
+        self.host = None;
+    }
+}

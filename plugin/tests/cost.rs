@@ -1,0 +1,33 @@
+//! What a block costs in the host, as a bench: `cargo test --release -p drfm-plugin --test cost -- --nocapture --ignored`.
+
+#![allow(clippy::unwrap_used)]
+
+mod host;
+
+use host::{Host, MODES, noisy_chords};
+
+#[test]
+#[ignore = "a bench, not a test: it prints times"]
+fn block_times() {
+    println!("| mode | block | mean | 99.9 % | slowest | mean of the block's duration |");
+    println!("|---|---|---|---|---|---|");
+    for (i, mode) in MODES.iter().enumerate() {
+        let mut host = Host::new(48_000.0, 2);
+        host.set(&[("Mode", i as f64), ("Model", 0.0)]);
+        for block in [64usize, 512] {
+            let mut times = host.time_blocks(&mut noisy_chords(48_000.0, 2, 20.0), block);
+            times.drain(..times.len() / 10);
+            times.sort_by(f64::total_cmp);
+            let mean = times.iter().sum::<f64>() / times.len() as f64;
+            let late = times[(times.len() as f64 * 0.999) as usize];
+            let lasts = block as f64 / 48_000.0;
+            println!(
+                "| {mode} | {block} | {:.1} us | {:.1} us | {:.1} us | {:.1} % |",
+                1e6 * mean,
+                1e6 * late,
+                1e6 * times[times.len() - 1],
+                100.0 * mean / lasts
+            );
+        }
+    }
+}
