@@ -213,7 +213,7 @@ impl Node {
     fn analyse(&mut self, signal: usize, channel: usize) {
         let window = self.transform.shape().window;
         let history = &self.history[signal * self.channels + channel];
-        let (older, newer) = history.parts(window, self.position);
+        let (older, newer) = history.parts_before(window, self.position);
         self.transform
             .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
         let slot = match signal {

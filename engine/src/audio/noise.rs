@@ -211,7 +211,7 @@ impl NoiseTracker {
         self.filled = 0;
         self.power.fill(0.0);
         for history in &self.history {
-            let (older, newer) = history.parts(self.transform.shape().window, 0);
+            let (older, newer) = history.parts();
             self.transform
                 .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
             for (p, y) in self.power.iter_mut().zip(&self.spectrum) {

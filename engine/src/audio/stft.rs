@@ -314,9 +314,15 @@ impl History {
         }
     }
 
+    /// All samples, oldest first, in two parts.
+    #[must_use]
+    pub fn parts(&self) -> (&[f32], &[f32]) {
+        self.parts_before(self.samples.len(), 0)
+    }
+
     /// The `window` samples before the newest `age` ones, oldest first, in two parts; `window + age` at most the length.
     #[must_use]
-    pub fn parts(&self, window: usize, age: usize) -> (&[f32], &[f32]) {
+    pub fn parts_before(&self, window: usize, age: usize) -> (&[f32], &[f32]) {
         let length = self.samples.len();
         debug_assert!(window + age <= length);
         let end = (self.next + length - age) % length;
@@ -388,7 +394,7 @@ mod tests {
         let mut hop = vec![0.0; shape.hop];
         for part in input.chunks_exact(shape.hop) {
             history.push(part);
-            let (older, newer) = history.parts(shape.window, 0);
+            let (older, newer) = history.parts();
             transform.analyse_into(older, newer, &mut scratch, &mut spectrum);
             ola.push(&transform, &spectrum, &mut scratch, &mut hop);
             out.extend_from_slice(&hop);
