@@ -232,7 +232,8 @@ impl Processor {
 
     fn take_streams(&mut self, built: Built, wishes: &mut Wishes) {
         let last = self.incoming.unwrap_or(self.request);
-        if built.request.setup != self.request.setup || built.request == last {
+        // What was made for other settings than those of now came too late.
+        if built.request != self.asked || built.request == last {
             self.retire(Retired::Streams(built.streams));
             return;
         }

@@ -241,6 +241,10 @@ pub fn filter(state: &mut PluginState) {
         ParamValue::F32(x) => x.is_finite(),
         _ => true,
     });
+    // A session that was saved while the noise was being learned must not begin by learning the music.
+    if let Some(learn) = state.params.get_mut("learn") {
+        *learn = ParamValue::Bool(false);
+    }
 }
 
 fn refuse(state: &mut PluginState, reason: &str) {
@@ -259,6 +263,7 @@ mod tests {
             params: BTreeMap::from([
                 ("amount_db".to_owned(), ParamValue::F32(12.0)),
                 ("output_trim_db".to_owned(), ParamValue::F32(f32::INFINITY)),
+                ("learn".to_owned(), ParamValue::Bool(true)),
             ]),
             fields: fields
                 .iter()
@@ -274,6 +279,7 @@ mod tests {
             filter(&mut state);
             assert!(state.params.contains_key("amount_db"));
             assert!(!state.params.contains_key("output_trim_db"));
+            assert!(matches!(state.params["learn"], ParamValue::Bool(false)));
             assert!(!state.fields.contains_key("refused"));
         }
         for fields in [&[("format", "2")], &[("format", "\"x\"")]] {

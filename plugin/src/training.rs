@@ -259,3 +259,84 @@ fn lower_priority() {
     let lowest = thread_priority::ThreadPriority::Min;
     let _ = thread_priority::set_current_thread_priority(lowest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    use drfm_engine::audio::model::Mode;
+
+    use crate::models::chain_for;
+
+    fn shared_with_a_take() -> Arc<Shared> {
+        let shared = Shared::new();
+        let take = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/guitar.flac");
+        shared.training.add_files(vec![take.clone(), take]);
+        assert_eq!(shared.training.names(), ["guitar.flac"]);
+        shared
+    }
+
+    fn small() -> SpectralTraining {
+        SpectralTraining {
+            modes: vec![Mode::Instant],
+            features: Some(8),
+            ..SpectralTraining::default()
+        }
+    }
+
+    fn wait(shared: &Shared) {
+        let started = Instant::now();
+        while shared.training.is_running() {
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(started.elapsed() < Duration::from_secs(300), "it hangs");
+        }
+    }
+
+    #[test]
+    fn a_take_becomes_a_model_that_plays() {
+        let shared = shared_with_a_take();
+        shared.training.add(Take {
+            name: "recorded".to_owned(),
+            source: TakeSource::Recording(
+                44_100,
+                (0..44_100).map(|i| 0.3 * (i as f32 * 0.06).sin()).collect(),
+            ),
+        });
+        assert!(start(&shared, small()));
+        assert!(!start(&shared, small()), "one at a time");
+        wait(&shared);
+        assert!(
+            matches!(shared.training.phase(), Phase::Done(_)),
+            "{:?}",
+            shared.training.phase()
+        );
+        assert!(shared.training.take_finished() && !shared.training.take_finished());
+        assert_eq!(shared.training.progress(), 1.0);
+        let model = shared.file_model().unwrap();
+        // Trained for one mode only; the others fall back to it.
+        assert_eq!(
+            chain_for(&model.model, Mode::Best).unwrap().0,
+            Mode::Instant
+        );
+        assert!(FileModel::from_bytes("again", model.bytes.to_vec()).is_ok());
+    }
+
+    #[test]
+    fn it_can_be_cancelled_and_says_what_is_wrong() {
+        let shared = shared_with_a_take();
+        assert!(start(&shared, SpectralTraining::default()));
+        shared.training.cancel();
+        wait(&shared);
+        assert_eq!(shared.training.phase(), Phase::Idle);
+        assert!(shared.file_model().is_none());
+        shared.training.remove(0);
+        shared.training.add_files(vec!["no such take.wav".into()]);
+        assert!(start(&shared, small()));
+        wait(&shared);
+        let Phase::Failed(text) = shared.training.phase() else {
+            panic!("{:?}", shared.training.phase());
+        };
+        assert!(text.contains("no such take.wav"), "{text}");
+    }
+}

@@ -248,6 +248,41 @@ fn a_learned_noise_that_comes_with_a_state_is_heard_without_a_restart() {
 }
 
 #[test]
+fn a_model_file_travels_in_the_state_as_bytes() {
+    use base64::Engine as _;
+    let mut host = Host::new(48_000.0, 2);
+    host.set(&[("Mode", 3.0), ("Model", 3.0), ("Amount", amount(100.0))]);
+    // Nothing loaded yet: the general model stands in.
+    host.reactivate();
+    let sound = noisy_chords(48_000.0, 2, 1.0);
+    let mut ours = sound.clone();
+    host.process(&mut ours, &BLOCKS, &[]);
+    let theirs = engine("general", Mode::Instant, 48_000, &sound, |_| {});
+    assert!(difference(&ours[0], &theirs[0]) < 1e-6);
+    // A session that brings the bytes of a model, loaded while playing.
+    let mut state: serde_json::Value = serde_json::from_slice(&host.save()[8..]).unwrap();
+    let bytes = embedded::bytes("flute").unwrap();
+    let bytes = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let model = serde_json::json!({ "name": "from afar", "bytes": bytes });
+    state["fields"]["model"] = model.to_string().into();
+    let text = state.to_string();
+    let mut saved = (text.len() as u64).to_le_bytes().to_vec();
+    saved.extend_from_slice(text.as_bytes());
+    assert!(host.load(&saved));
+    host.process(&mut sound.clone(), &[512], &[]);
+    wait_for_background();
+    host.process(&mut noisy_chords(48_000.0, 2, 0.5), &[512], &[]);
+    assert!(!host.serve(), "same latency, no restart");
+    host.reactivate();
+    let mut ours = sound.clone();
+    host.process(&mut ours, &BLOCKS, &[]);
+    let theirs = engine("flute", Mode::Instant, 48_000, &sound, |_| {});
+    assert!(difference(&ours[0], &theirs[0]) < 1e-6);
+    let again: serde_json::Value = serde_json::from_slice(&host.save()[8..]).unwrap();
+    assert_eq!(again["fields"]["model"], state["fields"]["model"]);
+}
+
+#[test]
 fn garbage_and_newer_states_change_nothing() {
     let mut host = Host::new(48_000.0, 2);
     host.set(&[("Amount", amount(55.0)), ("Output", 1.0)]);
@@ -444,5 +479,5 @@ fn parameters_have_sensible_texts() {
 
 /// The plugin does some things in the background; a host would go on playing meanwhile.
 fn wait_for_background() {
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(1200));
 }

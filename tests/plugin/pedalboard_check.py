@@ -51,7 +51,8 @@ with tempfile.TemporaryDirectory() as folder:
         plugin.reset()
         # Learn from the first second, then use what was learned.
         plugin.learn = True
-        plugin.process(sound[: int(noise_seconds * rate)].T.copy(), rate, reset=True)
+        # Without reset: with it, the host lets silence follow to push the delayed sound out.
+        plugin.process(sound[: int(noise_seconds * rate)].T.copy(), rate, reset=False)
         plugin.learn = False
         plugin.noise_source = "Learned"
         settle(plugin)

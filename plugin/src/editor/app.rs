@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use egui::{Rect, Ui, pos2, vec2};
+use egui::{Rect, Sense, Stroke, Ui, pos2, vec2};
 use nice_plug::context::gui::GuiContext;
 use nice_plug_egui::baseview::{HandlerError, WindowSize};
-use nice_plug_egui::{Frame, NiceEguiApp};
+use nice_plug_egui::{Frame, KeyCapture, NiceEguiApp};
 
 use super::bar::Bar;
 use super::controls::Controls;
@@ -76,6 +76,35 @@ impl App {
     }
 }
 
+/// A corner to drag, for hosts whose windows have no edges.
+fn resize_corner(ui: &Ui, whole: Rect) {
+    let rect = Rect::from_min_max(whole.max - vec2(18.0, 18.0), whole.max);
+    let response = ui
+        .interact(rect, ui.scope_id().with("corner"), Sense::drag())
+        .on_hover_cursor(egui::CursorIcon::ResizeNwSe);
+    let colour = if response.hovered() || response.dragged() {
+        theme::TEXT
+    } else {
+        theme::DIM
+    };
+    for reach in [5.0, 9.0, 13.0] {
+        let ends = [
+            rect.max - vec2(reach + 2.0, 3.0),
+            rect.max - vec2(3.0, reach + 2.0),
+        ];
+        ui.painter().line_segment(ends, Stroke::new(1.0, colour));
+    }
+    if response.dragged()
+        && let Some(at) = response.interact_pointer_pos()
+    {
+        let ((w0, h0), (w1, h1)) = WINDOW_LIMITS;
+        let size = (at - whole.min)
+            .max(vec2(w0 as f32, h0 as f32))
+            .min(vec2(w1 as f32, h1 as f32));
+        ui.send_viewport_cmd(egui::ViewportCommand::InnerSize(size));
+    }
+}
+
 impl NiceEguiApp for App {
     fn build(
         &mut self,
@@ -88,7 +117,13 @@ impl NiceEguiApp for App {
         Ok(())
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut Frame) {
+        // The space bar and the like belong to the host, unless somebody types.
+        frame.set_key_capture(if ui.ctx().text_edit_focused() {
+            KeyCapture::CaptureAll
+        } else {
+            KeyCapture::IgnoreAll
+        });
         self.follow();
         let Some(host) = self.host.clone() else {
             return;
@@ -120,6 +155,7 @@ impl NiceEguiApp for App {
             self.learn.open = true;
         }
         status::show(ui, status, &shared, &params);
+        resize_corner(ui, whole);
         self.bar.show(ui, bar, &shared, &params, &setter);
         self.learn.show(ui, &shared, &params, &setter);
         ui.ctx().request_repaint_after(FRAME);

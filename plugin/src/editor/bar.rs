@@ -88,11 +88,7 @@ impl Bar {
             all.get(next).cloned()
         };
         let mut wanted = None;
-        if ui
-            .button("\u{25C0}")
-            .on_hover_text("Preset before")
-            .clicked()
-        {
+        if ui.button("<").on_hover_text("Preset before").clicked() {
             wanted = step(all.len().saturating_sub(1));
         }
         let name = match &self.chosen {

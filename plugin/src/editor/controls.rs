@@ -61,7 +61,9 @@ impl Controls {
             knob.show(ui, &params.amount_db, setter);
         });
         panel(ui, right, |ui| {
-            output(ui, params, setter);
+            if output(ui, params, setter) {
+                wish = Wish::Train;
+            }
         });
         wish
     }
@@ -191,7 +193,9 @@ impl Controls {
     }
 }
 
-fn output(ui: &mut Ui, params: &DrfmParams, setter: &ParamSetter<'_>) {
+/// The right panel; true if the player wants to train.
+fn output(ui: &mut Ui, params: &DrfmParams, setter: &ParamSetter<'_>) -> bool {
+    let mut train = false;
     let width = ui.available_width();
     ui.with_layout(Layout::left_to_right(Align::Min), |ui| {
         ui.allocate_ui_with_layout(
@@ -231,6 +235,13 @@ fn output(ui: &mut Ui, params: &DrfmParams, setter: &ParamSetter<'_>) {
                     ],
                     theme::OUTPUT,
                 );
+                row_label(ui, "Your sound");
+                let text = RichText::new("Learn my instrument\u{2026}");
+                let button = egui::Button::new(text).min_size(vec2(ui.available_width(), HEIGHT));
+                train = ui
+                    .add(button)
+                    .on_hover_text("Train a model on clean takes of your own playing.")
+                    .clicked();
             },
         );
         let knob = Knob {
@@ -244,6 +255,7 @@ fn output(ui: &mut Ui, params: &DrfmParams, setter: &ParamSetter<'_>) {
             knob.show(ui, &params.output_trim_db, setter);
         });
     });
+    train
 }
 
 fn row_label(ui: &mut Ui, text: &str) {

@@ -134,7 +134,7 @@ impl Spectrum {
                 output.levels_db(),
                 Stroke::new(1.8, theme::OUTPUT),
             );
-            plot.hang(&painter, &self.reduction_db);
+            plot.hang(&painter, &smooth(&self.reduction_db));
         }
         if !self.noise_db.is_empty() {
             plot.line(&painter, &self.noise_db, Stroke::new(1.8, theme::NOISE));
@@ -209,6 +209,19 @@ impl Spectrum {
         painter.rect_filled(place.expand(6.0), 5.0, theme::faint(theme::PANEL, 0.92));
         painter.galley(place.min, galley, theme::TEXT);
     }
+}
+
+/// Mean over neighbouring points: single bins of noise come and go.
+fn smooth(values: &[f32]) -> Vec<f32> {
+    const HALF: usize = 4;
+    (0..values.len())
+        .map(|i| {
+            let from = i.saturating_sub(HALF);
+            let near = values.get(from..(i + HALF + 1).min(values.len()));
+            let near = near.unwrap_or_default();
+            near.iter().sum::<f32>() / near.len().max(1) as f32
+        })
+        .collect()
 }
 
 struct Plot {
