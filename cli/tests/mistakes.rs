@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{fails, folder_with_take, model, with_model, write_wav};
+use common::{fails, folder_with_take, model, music, with_model, write_wav};
 
 #[test]
 fn inputs_that_cannot_be_denoised() {
@@ -339,4 +339,34 @@ fn recordings_that_cannot_be_trained_on() {
         1,
         "there is no model nosuch",
     );
+}
+
+/// A limit on the size of files stands for the full disk, which needs no rights to make.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_up_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    write_wav(
+        &folder.path().join("in.wav"),
+        48_000,
+        2,
+        24,
+        &music(48_000, 4.0, 1),
+    );
+    // Blocks of 512 or 1024 bytes: the output would have 576 kB. Without the trap the signal would end the program.
+    let script =
+        "trap '' XFSZ; ulimit -f 100; exec \"$0\" denoise in.wav -o out.wav --mode instant";
+    let out = std::process::Command::new("sh")
+        .current_dir(folder.path())
+        .args(["-c", script, env!("CARGO_BIN_EXE_drfm")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert!(text.contains("writing out.wav failed"), "{text}");
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["in.wav"]);
 }
