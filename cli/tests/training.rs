@@ -185,6 +185,52 @@ fn eval_repeats_itself_for_any_number_of_threads() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn other_denoisers_can_be_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    write_recordings(folder.path());
+    let run = |peer: &str, more: &str| {
+        assert_cmd::Command::cargo_bin("drfm")
+            .unwrap()
+            .current_dir(folder.path())
+            .args("eval --clean r0.wav --snr 10 --seconds 1 --mode instant".split_whitespace())
+            .args(more.split_whitespace())
+            .args(["--peer", peer])
+            .output()
+            .unwrap()
+    };
+    let out = run("nothing=cp {in} {out} && test -s {noise}", "");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let row = |name: &str| {
+        let line = text.lines().find(|l| l.starts_with(name)).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(row("nothing"), row("noisy input"));
+    assert!(text.contains("best peer"), "{text}");
+    let told = |peer: &str, more: &str, code, part: &str| {
+        let out = run(peer, more);
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{text}");
+        assert!(text.contains(part), "{text}");
+    };
+    told("a=false {in} {out}", "", 1, "peer a: exit status: 1");
+    told("a=true {in} {out}", "", 1, "wrote no {out}");
+    told("a=echo {in} > {out}", "", 1, "its result");
+    told("a=cp {in}", "", 2, "{out}");
+    told(
+        "a=cp {in} {out} {noise}",
+        "--knows-noise no",
+        2,
+        "--knows-noise no",
+    );
+}
+
 #[test]
 fn completions_are_printed() {
     let folder = tempfile::tempdir().unwrap();

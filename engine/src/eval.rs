@@ -17,6 +17,7 @@ use crate::audio::stft::FrameShape;
 use crate::audio::tracking::Tracking;
 use crate::audio::waveform::WaveformError;
 use crate::classic::{Baseline, ClassicError, NoisePsd, REFERENCE_RATE_HZ, standard_set};
+use crate::metrics::align::{delay_samples, shifted};
 use crate::metrics::audio::{log_spectral_distance_db, segmental_snr_db, si_sdr_db, snr_db};
 use crate::rng::StableRng;
 use crate::train::Control;
@@ -61,6 +62,39 @@ pub struct Contender {
     /// What denoises.
     pub denoiser: Denoiser,
 }
+
+/// What another denoiser is given.
+pub struct PeerInput<'a> {
+    /// Sample rate in Hz of both signals.
+    pub rate_hz: u32,
+    /// The mixture, mono.
+    pub noisy: &'a [f32],
+    /// A separate recording of the noise, if methods are to know it.
+    pub known_noise: Option<&'a [f32]>,
+}
+
+/// Another denoiser: gives its estimate at the same rate, with any delay, or says why it cannot.
+pub type RunPeer = dyn Fn(&PeerInput<'_>) -> Result<Vec<f32>, String> + Sync + Send;
+
+/// A denoiser of others, run by the caller.
+pub struct Peer {
+    /// Its name in tables.
+    pub name: String,
+    /// Runs it.
+    pub run: Box<RunPeer>,
+}
+
+/// Everything that is compared with the classical denoisers.
+#[derive(Default)]
+pub struct Field {
+    /// Our models.
+    pub contenders: Vec<Contender>,
+    /// Other denoisers.
+    pub peers: Vec<Peer>,
+}
+
+/// Longest delay of a peer that is found and taken back, in seconds.
+pub const LONGEST_PEER_DELAY_SECONDS: f64 = 0.5;
 
 /// What to evaluate.
 #[derive(Clone, Debug)]
@@ -111,6 +145,8 @@ pub enum MethodKind {
     Classical,
     /// A classical denoiser with the window of the live modes.
     ClassicalLive,
+    /// A denoiser of others.
+    Peer,
     /// A model.
     Model,
     /// Knows the clean signal.
@@ -174,6 +210,14 @@ pub enum EvalError {
     /// A noise recording is silent or too short.
     #[error("the noise {0} is silent or shorter than 0.5 s: give a longer recording of it")]
     UnusableNoise(String),
+    /// Another denoiser failed.
+    #[error("peer {name}: {reason}")]
+    Peer {
+        /// Its name.
+        name: String,
+        /// What it says.
+        reason: String,
+    },
     /// The observer stopped it.
     #[error("stopped")]
     Stopped,
@@ -201,7 +245,7 @@ struct Mixture {
 pub fn evaluate(
     clean: &[CleanClip],
     noises: &[NoiseKind],
-    contenders: &[Contender],
+    field: &Field,
     options: &EvalOptions,
     surroundings: &Surroundings<'_>,
 ) -> Result<Evaluation, EvalError> {
@@ -220,7 +264,7 @@ pub fn evaluate(
         .par_iter()
         .map(|(i, clip, noise, level)| {
             let mixture = mix(clip, noise, *level, options.seed, *i as u64)?;
-            let scores = run_methods(clip, &mixture, contenders, options, surroundings)?;
+            let scores = run_methods(clip, &mixture, field, options, surroundings)?;
             (surroundings.go_on)(true);
             Ok(scores)
         })
@@ -231,11 +275,13 @@ pub fn evaluate(
             .iter()
             .map(|b| (b.name(), kind_of(b))),
     );
-    methods.extend(
-        contenders
-            .iter()
-            .map(|c| (c.name.clone(), MethodKind::Model)),
-    );
+    let peers = field
+        .peers
+        .iter()
+        .map(|p| (p.name.clone(), MethodKind::Peer));
+    methods.extend(peers);
+    let models = field.contenders.iter();
+    methods.extend(models.map(|c| (c.name.clone(), MethodKind::Model)));
 
     let seconds = |clip: &CleanClip| clip.samples.len() as f64 / f64::from(clip.rate_hz);
     let worked: f64 = jobs.iter().map(|(_, clip, ..)| seconds(clip)).sum();
@@ -291,7 +337,7 @@ pub fn evaluate(
             }
         })
         .collect();
-    let margins = margins(&methods, &cells, contenders);
+    let margins = margins(&methods, &cells, &field.contenders);
     Ok(Evaluation {
         methods,
         cells,
@@ -383,7 +429,7 @@ fn mix(
 fn run_methods(
     clip: &CleanClip,
     mixture: &Mixture,
-    contenders: &[Contender],
+    field: &Field,
     options: &EvalOptions,
     surroundings: &Surroundings<'_>,
 ) -> Result<Vec<(Measures, f64)>, EvalError> {
@@ -423,7 +469,23 @@ fn run_methods(
             Ok(estimate?)
         })?);
     }
-    for contender in contenders {
+    let most = (LONGEST_PEER_DELAY_SECONDS * f64::from(rate_hz)) as usize;
+    for peer in &field.peers {
+        let input = PeerInput {
+            rate_hz,
+            noisy: &mixture.noisy,
+            known_noise: options.knows_noise.then_some(&mixture.known),
+        };
+        scores.push(timed(&mut || {
+            let estimate = (peer.run)(&input).map_err(|reason| EvalError::Peer {
+                name: peer.name.clone(),
+                reason,
+            })?;
+            let delay = delay_samples(&mixture.noisy, &estimate, most);
+            Ok(shifted(&estimate, delay, clip.samples.len()))
+        })?);
+    }
+    for contender in &field.contenders {
         let known = if options.knows_noise {
             learned.clone()
         } else {
@@ -466,6 +528,9 @@ fn margins(methods: &[Method], cells: &[Cell], contenders: &[Contender]) -> Vec<
         )];
         if live {
             over.push(("DD-Wiener 512/128", vec![MethodKind::ClassicalLive]));
+        }
+        if methods.iter().any(|m| m.kind == MethodKind::Peer) {
+            over.push(("best peer", vec![MethodKind::Peer]));
         }
         for (name, kinds) in over {
             let of_cell = |cell: &Cell| {
@@ -520,7 +585,14 @@ mod tests {
             clock: &|| 0.0,
             go_on: &|_| Control::Continue,
         };
-        evaluate(&[clip()], &[noise], &[], &options, &surroundings).unwrap()
+        evaluate(
+            &[clip()],
+            &[noise],
+            &Field::default(),
+            &options,
+            &surroundings,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -552,6 +624,45 @@ mod tests {
     }
 
     #[test]
+    fn peers_are_aligned_and_their_failures_told() {
+        let surroundings = Surroundings {
+            clock: &|| 0.0,
+            go_on: &|_| Control::Continue,
+        };
+        let options = EvalOptions {
+            levels_db: vec![10.0],
+            seed: 1,
+            knows_noise: true,
+        };
+        let white = [NoiseKind {
+            name: "white".into(),
+            recording: None,
+        }];
+        let field = |run: Box<RunPeer>| Field {
+            peers: vec![Peer {
+                name: "other".into(),
+                run,
+            }],
+            ..Field::default()
+        };
+        let late = field(Box::new(|input| {
+            assert!(input.known_noise.is_some());
+            Ok([vec![0.0; 700], input.noisy.to_vec()].concat())
+        }));
+        let result = evaluate(&[clip()], &white, &late, &options, &surroundings).unwrap();
+        let at = |name: &str| result.methods.iter().position(|m| m.name == name).unwrap();
+        let means = &result.cells[0].means;
+        assert_eq!(means[at("other")], means[at(NOISY)]);
+        let broken = field(Box::new(|_| Err("no such program".into())));
+        let told = evaluate(&[clip()], &white, &broken, &options, &surroundings);
+        assert!(
+            told.unwrap_err()
+                .to_string()
+                .contains("peer other: no such program")
+        );
+    }
+
+    #[test]
     fn silence_and_stopping_are_told() {
         let surroundings = Surroundings {
             clock: &|| 0.0,
@@ -566,13 +677,25 @@ mod tests {
             name: "white".into(),
             recording: None,
         }];
-        let stopped = evaluate(&[clip()], &white, &[], &options, &surroundings);
+        let stopped = evaluate(
+            &[clip()],
+            &white,
+            &Field::default(),
+            &options,
+            &surroundings,
+        );
         assert!(matches!(stopped, Err(EvalError::Stopped)));
         let silent = CleanClip {
             samples: vec![0.0; 10_000],
             ..clip()
         };
-        let silent = evaluate(&[silent], &white, &[], &options, &surroundings);
+        let silent = evaluate(
+            &[silent],
+            &white,
+            &Field::default(),
+            &options,
+            &surroundings,
+        );
         assert!(matches!(silent, Err(EvalError::SilentClean(_))));
     }
 }

@@ -1,2 +1,3 @@
 //! Measures of quality.
+pub mod align;
 pub mod audio;

@@ -9,17 +9,20 @@ use drfm_engine::audio::find::find_audio_files;
 use drfm_engine::audio::method::Method;
 use drfm_engine::audio::model::Mode;
 use drfm_engine::eval::{
-    CleanClip, Contender, EvalError, EvalOptions, Evaluation, Measures, NoiseKind, Surroundings,
-    evaluate,
+    CleanClip, Contender, EvalError, EvalOptions, Evaluation, Field, Measures, NoiseKind, Peer,
+    Surroundings, evaluate,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde_json::json;
 
+use self::peer::PeerCommand;
 use crate::failure::Failure;
 use crate::models::Loaded;
 use crate::report::Table;
 use crate::{interrupt, models, report};
+
+mod peer;
 
 /// Measures models against classical denoisers.
 ///
@@ -31,7 +34,9 @@ use crate::{interrupt, models, report};
   drfm eval --clean guitar/test flute/test --model general --mode best --mode live
   drfm eval --clean my-takes/ --noise room-tone.wav --snr 5,15 --model guitar --model mine.drfm
   drfm eval --clean my-takes/ --knows-noise no
-      nobody is told what the noise sounds like")]
+      nobody is told what the noise sounds like
+  drfm eval --clean my-takes/ --peer \"ffmpeg=ffmpeg -v error -y -i {in} -af afftdn {out}\"
+      ffmpeg's denoiser on the same mixtures")]
 pub struct Arguments {
     /// Clean recordings, or folders of them.
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
@@ -49,6 +54,11 @@ pub struct Arguments {
     /// Modes to measure; may be given several times. Without this option, all that a model has.
     #[arg(long, value_parser = models::parse_mode)]
     mode: Vec<Mode>,
+    /// Another denoiser to measure on the same mixtures, as a command of the shell in which {in} stands for the noisy WAV
+    /// file (mono, 32-bit float), {noise} for the recording of the noise and {out} for the WAV file that it writes. Its
+    /// delay is found and taken back. May be given several times.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = peer::parse)]
+    peer: Vec<PeerCommand>,
     /// Whether methods are given a separate recording of the noise, or have to find it in the mixture.
     #[arg(long, value_enum, default_value_t = YesNo::Yes)]
     knows_noise: YesNo,
@@ -95,7 +105,10 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When recordings, noises or models cannot be used.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let contenders = contenders(arguments)?;
+    let field = Field {
+        contenders: contenders(arguments)?,
+        peers: peers(arguments)?,
+    };
     let clean = read_clean(arguments)?;
     let noises = read_noises(arguments)?;
     let mut levels_db: Vec<f64> = Vec::new();
@@ -126,7 +139,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .num_threads(arguments.threads)
         .build()
         .map_err(|e| Failure::Failed(format!("cannot start {} threads: {e}", arguments.threads)))?;
-    let result = pool.install(|| evaluate(&clean, &noises, &contenders, &options, &surroundings));
+    let result = pool.install(|| evaluate(&clean, &noises, &field, &options, &surroundings));
     bar.finish_and_clear();
     let result = result.map_err(|e| match e {
         EvalError::Stopped => Failure::Interrupted,
@@ -142,6 +155,33 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }));
     }
     report::print(&as_text(&result, options.knows_noise, clean.len()))
+}
+
+fn peers(arguments: &Arguments) -> Result<Vec<Peer>, Failure> {
+    for (i, peer) in arguments.peer.iter().enumerate() {
+        if arguments
+            .peer
+            .iter()
+            .take(i)
+            .any(|p| p.name() == peer.name())
+        {
+            return Err(Failure::Usage(format!(
+                "two peers are called {}: give each its own name",
+                peer.name()
+            )));
+        }
+        if peer.wants_noise() && arguments.knows_noise == YesNo::No {
+            return Err(Failure::Usage(format!(
+                "peer {} wants a recording of the noise, but --knows-noise no keeps it from everyone",
+                peer.name()
+            )));
+        }
+    }
+    Ok(arguments
+        .peer
+        .iter()
+        .map(|p| p.clone().into_peer())
+        .collect())
 }
 
 fn contenders(arguments: &Arguments) -> Result<Vec<Contender>, Failure> {
