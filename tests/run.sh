@@ -53,7 +53,8 @@ if ! have_python; then
 else
   venv="$target/pedalboard-venv"
   if python3 -m venv "$venv" >/dev/null 2>&1 \
-    && timeout 180 "$venv/bin/pip" install -q --disable-pip-version-check pedalboard soundfile numpy >/dev/null 2>&1; then
+    && timeout 180 "$venv/bin/pip" install -q --disable-pip-version-check pedalboard soundfile numpy >/dev/null 2>&1 \
+    && "$venv/bin/python" -c 'import pedalboard, soundfile' >/dev/null 2>&1; then
     cargo build --quiet --locked -p drfm-cli
     "$venv/bin/python" tests/plugin/pedalboard_check.py "$vst3" "$target/debug/drfm" tests/fixtures/noisy_guitar.flac
   else
