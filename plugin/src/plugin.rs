@@ -76,7 +76,7 @@ fn run(task: Task, shared: &Shared, params: &DrfmParams) {
 }
 
 impl Drfm {
-    fn grant(wishes: Wishes, context: &mut impl ProcessContext<Self>) {
+    fn grant(&self, wishes: Wishes, context: &mut impl ProcessContext<Self>) {
         let tasks = [
             wishes.build.then_some(Task::Build),
             wishes.read_noise.then_some(Task::ReadNoise),
@@ -85,6 +85,7 @@ impl Drfm {
             wishes.free.then_some(Task::Free),
         ];
         for task in tasks.into_iter().flatten() {
+            self.shared.task_begins();
             context.execute_background(task);
         }
         if wishes.restart {
@@ -130,7 +131,10 @@ impl Plugin for Drfm {
 
     fn task_executor(&mut self) -> TaskExecutor<Self> {
         let (shared, params) = (Arc::clone(&self.shared), Arc::clone(&self.params));
-        Box::new(move |task| run(task, &shared, &params))
+        Box::new(move |task| {
+            run(task, &shared, &params);
+            shared.task_ends();
+        })
     }
 
     fn params(&self) -> Arc<dyn Params> {
@@ -215,13 +219,15 @@ impl Plugin for Drfm {
         let wishes = processor.process(buffer.as_slice(), &settings);
         let rate_hz = processor.request().setup.rate_hz;
         let latency = processor.latency_samples();
-        Self::grant(wishes, context);
+        self.grant(wishes, context);
         self.measure_load(started, frames, rate_hz);
         // What went in comes out for one latency more.
         ProcessStatus::Tail(u32::try_from(latency).unwrap_or(u32::MAX))
     }
 
     fn deactivate(&mut self) {
+        // After this the host may destroy the instance.
+        self.shared.wait_for_tasks();
         builder::free_retired(&self.shared);
     }
 }

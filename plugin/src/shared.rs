@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 use drfm_engine::audio::model::Mode;
@@ -103,6 +104,8 @@ pub struct Shared {
     latency_samples: AtomicU32,
     cpu_share: AtomicU32,
     restart_pending: AtomicBool,
+    /// Tasks that were handed to the background and are not finished.
+    tasks: AtomicU32,
     /// "Learn my instrument".
     pub training: Training,
     /// Levels.
@@ -132,6 +135,7 @@ impl Default for Shared {
             latency_samples: AtomicU32::new(0),
             cpu_share: AtomicU32::new(0),
             restart_pending: AtomicBool::new(false),
+            tasks: AtomicU32::new(0),
             training: Training::default(),
             meters: Meters::default(),
             scope: Scope::default(),
@@ -261,6 +265,30 @@ impl Shared {
     /// The editor has another size.
     pub fn set_window(&self, size: (u32, u32)) {
         *lock(&self.window) = size;
+    }
+
+    /// A task is handed to the background. Never waits.
+    pub fn task_begins(&self) {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It is finished.
+    pub fn task_ends(&self) {
+        self.tasks.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Waits until the background is idle, a second at most. The framework's worker must not be the last to hold an
+    /// instance: it would wait for its own end then. Not for the audio thread.
+    pub fn wait_for_tasks(&self) {
+        let step = Duration::from_millis(2);
+        for _ in 0..500 {
+            if self.tasks.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            std::thread::sleep(step);
+        }
+        // The worker lets go of the instance only after the last task.
+        std::thread::sleep(step);
     }
 
     /// The noise in use. Never waits.
