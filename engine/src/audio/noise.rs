@@ -146,6 +146,8 @@ const STRETCHES: usize = 8;
 const STRETCH_HOPS: usize = 8;
 /// Half width of the quantile over frequency, in bins: 280 Hz, wider than a partial and its skirt.
 const QUANTILE_HALF_WIDTH: usize = 48;
+/// The quantile changes slowly over frequency: it is taken at every so many bins and interpolated.
+const STRIDE: usize = 8;
 /// The quantile over frequency that stands for the noise: the floor between the partials.
 const QUANTILE: f32 = 0.3;
 /// Minimum and quantile lie below the mean by this much on white noise (measured by the test below), and a noise
@@ -167,6 +169,11 @@ pub struct NoiseTracker {
     stretch_minimum: Vec<f32>,
     minima: Vec<Vec<f32>>,
     sorting: Vec<f32>,
+    /// The quantile in the making, its strides done, and the last of them; `None` when it is finished.
+    next: Vec<f32>,
+    stride: Option<usize>,
+    previous: (usize, f32),
+    known: bool,
     estimate: NoiseSpectrum,
 }
 
@@ -188,14 +195,28 @@ impl NoiseTracker {
             stretch_minimum: vec![f32::MAX; shape.bins()],
             minima: vec![vec![f32::MAX; shape.bins()]; STRETCHES],
             sorting: Vec::with_capacity(2 * QUANTILE_HALF_WIDTH + 1),
+            next: vec![FLOOR; shape.bins()],
+            stride: None,
+            previous: (0, FLOOR),
+            known: false,
             estimate: NoiseSpectrum::white(rate_hz, 0.0),
         }
     }
 
-    /// Samples until the next frame is complete.
+    /// Samples until the next frame, or the estimate from the last one, is complete.
     #[must_use]
     pub fn wanted(&self) -> usize {
-        self.transform.shape().hop - self.filled
+        let border = if self.stride.is_some() {
+            self.half_hop()
+        } else {
+            self.transform.shape().hop
+        };
+        border - self.filled
+    }
+
+    /// Samples over which the costly part of a frame is spread.
+    fn half_hop(&self) -> usize {
+        (self.transform.shape().hop / 2).max(1)
     }
 
     /// Takes in up to [`Self::wanted`] samples of every channel; true when the estimate has changed. Never allocates.
@@ -205,6 +226,20 @@ impl NoiseTracker {
             history.push(samples);
         }
         self.filled += n;
+        let half = self.half_hop();
+        if let Some(done) = self.stride {
+            // The costly part is spread over half a hop, so that no block is much dearer than another.
+            let strides = (self.power.len() - 1).div_ceil(STRIDE) + 1;
+            let until = strides * self.filled.min(half) / half;
+            self.take_quantiles(done..until);
+            self.stride = (until < strides).then_some(until);
+            if self.stride.is_none() {
+                self.estimate.power.copy_from_slice(&self.next);
+                self.known = true;
+                return true;
+            }
+            return false;
+        }
         if self.wanted() > 0 {
             return false;
         }
@@ -224,9 +259,11 @@ impl NoiseTracker {
             return false;
         }
         self.take_frame();
-        true
+        self.stride = Some(0);
+        false
     }
 
+    /// Smooths the frame's power and leaves the minima in its place.
     fn take_frame(&mut self) {
         let first = self.frames == self.transform.shape().hops_per_window();
         let keep = if first { 0.0 } else { TRACKER_SMOOTHING };
@@ -251,11 +288,13 @@ impl NoiseTracker {
             }
             *p = low;
         }
-        // The quantile changes slowly over frequency: taken at every eighth bin and interpolated.
-        const STRIDE: usize = 8;
+    }
+
+    /// The quantile over frequency of the minima, for some strides.
+    fn take_quantiles(&mut self, strides: std::ops::Range<usize>) {
         let bins = self.power.len();
-        let mut previous = (0usize, 0.0f32);
-        for f in (0..bins).step_by(STRIDE).chain(std::iter::once(bins - 1)) {
+        for stride in strides {
+            let f = (stride * STRIDE).min(bins - 1);
             self.sorting.clear();
             let from = f.saturating_sub(QUANTILE_HALF_WIDTH);
             let to = (f + QUANTILE_HALF_WIDTH + 1).min(bins);
@@ -263,25 +302,26 @@ impl NoiseTracker {
             let rank = ((self.sorting.len() - 1) as f32 * QUANTILE) as usize;
             let (_, value, _) = self.sorting.select_nth_unstable_by(rank, f32::total_cmp);
             let value = (*value * TRACKER_BIAS).max(FLOOR);
-            if f == 0 {
-                previous = (0, value);
+            if stride == 0 {
+                self.previous = (0, value);
             }
-            for g in previous.0..=f {
-                let t = if f > previous.0 {
-                    (g - previous.0) as f32 / (f - previous.0) as f32
+            let (g0, value0) = self.previous;
+            for g in g0..=f {
+                let t = if f > g0 {
+                    (g - g0) as f32 / (f - g0) as f32
                 } else {
                     1.0
                 };
-                self.estimate.power[g] = previous.1 + t * (value - previous.1);
+                self.next[g] = value0 + t * (value - value0);
             }
-            previous = (f, value);
+            self.previous = (f, value);
         }
     }
 
     /// Whether there is an estimate at all.
     #[must_use]
     pub const fn has_estimate(&self) -> bool {
-        self.frames >= self.transform.shape().hops_per_window()
+        self.known
     }
 
     /// What is known so far; the floor before the first frame.
@@ -297,6 +337,8 @@ impl NoiseTracker {
         }
         self.filled = 0;
         self.frames = 0;
+        self.stride = None;
+        self.known = false;
         self.smoothed.fill(0.0);
         self.stretch_minimum.fill(f32::MAX);
         for m in &mut self.minima {
