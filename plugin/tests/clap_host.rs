@@ -451,7 +451,7 @@ fn a_new_instance_is_ready_in_time() {
     println!("ready after {times:?}");
     // The goal is 50 ms with optimisation on a free machine; this only catches what is far off.
     assert!(
-        times.iter().all(|t| *t < Duration::from_millis(1000)),
+        times.iter().all(|t| *t < Duration::from_secs(10)),
         "{times:?}"
     );
 }
@@ -482,5 +482,6 @@ fn parameters_have_sensible_texts() {
 
 /// The plugin does some things in the background; a host would go on playing meanwhile.
 fn wait_for_background() {
-    std::thread::sleep(Duration::from_millis(1200));
+    // Milliseconds are enough on an idle machine.
+    std::thread::sleep(Duration::from_secs(3));
 }
