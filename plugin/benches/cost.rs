@@ -1,14 +1,13 @@
-//! What a block costs in the host, as a bench: `cargo test --release -p drfm-plugin --test cost -- --nocapture --ignored`.
+//! What a block costs in the CLAP host of the tests: `cargo bench -p drfm-plugin --bench cost`.
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../tests/host/mod.rs"]
 mod host;
 
 use host::{Host, MODES, noisy_chords};
 
-#[test]
-#[ignore = "a bench, not a test: it prints times"]
-fn block_times() {
+fn main() {
     println!("| mode | block | mean | 99.9 % | slowest | mean of the block's duration |");
     println!("|---|---|---|---|---|---|");
     for (i, mode) in MODES.iter().enumerate() {
