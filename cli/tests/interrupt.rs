@@ -4,37 +4,17 @@
 
 mod common;
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::ffi::OsStr;
 
-use common::{model, music, write_wav};
+use common::{interrupted, model, music, names_in, write_wav};
 
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let samples = music(48_000, 120.0, 1);
     write_wav(&folder.path().join("long.wav"), 48_000, 1, 16, &samples);
-    let files = || {
-        let entries = std::fs::read_dir(folder.path()).unwrap();
-        let names = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
-        names.collect::<Vec<String>>()
-    };
-    let mut running = Command::new(env!("CARGO_BIN_EXE_drfm"))
-        .current_dir(folder.path())
-        .args(["denoise", "long.wav", "-o", "out.wav", "--model"])
-        .arg(model())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while !files().iter().any(|name| name.ends_with(".part")) {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let pid = running.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
-    assert_eq!(running.wait().unwrap().code(), Some(130));
-    assert_eq!(files(), ["long.wav"]);
+    let arguments = ["denoise", "long.wav", "-o", "out.wav", "--model"].map(OsStr::new);
+    let model = [model().as_os_str()];
+    interrupted(folder.path(), arguments.into_iter().chain(model));
+    assert_eq!(names_in(folder.path()), ["long.wav"]);
 }

@@ -6,7 +6,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{fails, music, read_wav, with_model, works, write_recordings, write_wav};
+use common::{
+    fails, interrupted, music, names_in, read_wav, with_model, works, write_recordings, write_wav,
+};
 use drfm_engine::model::file::{Domain, ModelFile};
 use drfm_engine::model::{Drfm, ModelKind};
 use drfm_engine::rng::StableRng;
@@ -260,33 +262,13 @@ fn a_waveform_model_denoises_files() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_stops_generation_and_leaves_nothing_behind() {
-    use std::process::{Command, Stdio};
-    use std::time::{Duration, Instant};
+    use common::{interrupted, names_in};
 
     let folder = folder_with_model();
-    let files = || {
-        let entries = fs::read_dir(folder.path()).unwrap();
-        let names = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
-        names.collect::<Vec<String>>()
-    };
-    let mut running = Command::new(env!("CARGO_BIN_EXE_drfm"))
-        .current_dir(folder.path())
-        .args("generate --model w.drfm -n 100000 -o o.wav".split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while !files().iter().any(|name| name.ends_with(".part")) {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let pid = running.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
-    assert_eq!(running.wait().unwrap().code(), Some(130));
+    let arguments = "generate --model w.drfm -n 100000 -o o.wav";
+    interrupted(folder.path(), arguments.split_whitespace());
     assert!(
-        !files()
+        !names_in(folder.path())
             .iter()
             .any(|name| name.ends_with(".part") || name == "o.wav")
     );

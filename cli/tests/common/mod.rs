@@ -155,3 +155,37 @@ pub fn folder_with_take() -> tempfile::TempDir {
 pub fn with_model() -> String {
     format!("--model {}", model().display())
 }
+
+/// Names of the files in a folder.
+pub fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+    names.collect()
+}
+
+/// Starts `drfm`, presses Ctrl-C as soon as it has begun to write, and checks that it ends as interrupted programs do.
+#[cfg(unix)]
+pub fn interrupted<S: AsRef<std::ffi::OsStr>>(
+    folder: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let mut running = Command::new(env!("CARGO_BIN_EXE_drfm"))
+        .current_dir(folder)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while !names_in(folder).iter().any(|name| name.ends_with(".part")) {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = running.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+}
