@@ -204,6 +204,10 @@ fn at(power: Power, offset: i16) -> Context {
     Context::Power { power, offset }
 }
 
+const fn a_priori(alpha: f32, offset: i16) -> Context {
+    Context::APrioriSnr { alpha, offset }
+}
+
 const RATIOS: [(u8, u8); 4] = [(1, 2), (2, 1), (3, 2), (2, 3)];
 
 /// First step with a look-ahead of `ahead` frames (at least 3).
@@ -242,22 +246,10 @@ pub fn first_step(frames: FrameDurations, ahead: u8) -> StepConfig {
         ema(16.0, 3),
         ema(40.0, 3),
         ahead_mean(3, 3),
-        Context::APrioriSnr {
-            alpha: 0.98,
-            offset: -1,
-        },
-        Context::APrioriSnr {
-            alpha: 0.98,
-            offset: 0,
-        },
-        Context::APrioriSnr {
-            alpha: 0.98,
-            offset: 1,
-        },
-        Context::APrioriSnr {
-            alpha: 0.9,
-            offset: 0,
-        },
+        a_priori(0.98, -1),
+        a_priori(0.98, 0),
+        a_priori(0.98, 1),
+        a_priori(0.9, 0),
         Context::Coherence {
             lag: 4,
             frames: 8.0,
@@ -392,22 +384,10 @@ pub fn causal_step(frames: FrameDurations) -> StepConfig {
         ema(150.0, 3),
         ema(3.0, 9),
         ema(40.0, 9),
-        Context::APrioriSnr {
-            alpha: 0.98,
-            offset: -1,
-        },
-        Context::APrioriSnr {
-            alpha: 0.98,
-            offset: 0,
-        },
-        Context::APrioriSnr {
-            alpha: 0.98,
-            offset: 1,
-        },
-        Context::APrioriSnr {
-            alpha: 0.9,
-            offset: 0,
-        },
+        a_priori(0.98, -1),
+        a_priori(0.98, 0),
+        a_priori(0.98, 1),
+        a_priori(0.9, 0),
         Context::Coherence {
             lag: 4,
             frames: 20.0 * per_hop,
