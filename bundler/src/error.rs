@@ -1,6 +1,7 @@
 //! What can go wrong, and what to do then.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Why there is no bundle, or it is not where it should be.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,16 @@ impl BundlerError {
         Self::File {
             path: path.to_owned(),
             source,
+        }
+    }
+}
+
+impl BundlerError {
+    /// 2 for a wrong command line, 1 for everything else.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
         }
     }
 }

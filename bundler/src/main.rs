@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bundler: {error}");
-            ExitCode::FAILURE
+            error.exit_code()
         }
     }
 }
