@@ -81,11 +81,15 @@ impl PeerCommand {
             .output()
             .map_err(|e| format!("cannot start {shell}: {e}"))?;
         let said = String::from_utf8_lossy(&out.stderr);
-        let last = said.lines().last().unwrap_or_default().trim();
+        let last = said
+            .lines()
+            .last()
+            .map(|line| format!(" ({})", line.trim()));
         if !out.status.success() {
             return Err(format!(
-                "{} ({last}); the command was: {command}",
-                out.status
+                "{}{}; the command was: {command}",
+                out.status,
+                last.unwrap_or_default()
             ));
         }
         let path = at("out.wav");
