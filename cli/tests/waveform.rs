@@ -6,9 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{
-    fails, interrupted, music, names_in, read_wav, with_model, works, write_recordings, write_wav,
-};
+use common::{fails, music, read_wav, with_model, works, write_recordings, write_wav};
 use drfm_engine::model::file::{Domain, ModelFile};
 use drfm_engine::model::{Drfm, ModelKind};
 use drfm_engine::rng::StableRng;
