@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::audio::file_denoise::denoise_signal;
+use crate::audio::file_denoise::{SignalNoise, denoise_signal};
 use crate::audio::method::Method as Denoiser;
 use crate::audio::model::Mode;
 use crate::audio::noise::NoiseSpectrum;
+use crate::audio::noise_response::FrameResponse;
 use crate::audio::resample::{ResampleError, resample};
 use crate::audio::stft::FrameShape;
 use crate::audio::tracking::Tracking;
@@ -486,17 +487,16 @@ fn run_methods(
         })?);
     }
     for contender in &field.contenders {
-        let known = if options.knows_noise {
-            learned.clone()
-        } else {
-            None
+        let known = || match &learned {
+            Some(spectrum) if options.knows_noise => SignalNoise::Followed(spectrum.clone()),
+            _ => SignalNoise::Adaptive,
         };
         scores.push(timed(&mut || {
             Ok(denoise_signal(
                 &contender.denoiser,
                 rate_hz,
                 &mixture.noisy,
-                known.clone(),
+                known(),
             )?)
         })?);
     }
@@ -507,14 +507,12 @@ fn run_methods(
 fn psd(spectrum: &NoiseSpectrum, baseline: &Baseline) -> NoisePsd {
     let (window, hop) = baseline.window_and_hop();
     let mut power = vec![0.0; window / 2 + 1];
-    spectrum.at_shape_into(
-        FrameShape {
-            window,
-            synthesis: window,
-            hop,
-        },
-        &mut power,
-    );
+    let shape = FrameShape {
+        window,
+        synthesis: window,
+        hop,
+    };
+    FrameResponse::new(shape, spectrum.rate_hz()).apply_into(spectrum, &mut power);
     NoisePsd { window, power }
 }
 

@@ -348,7 +348,11 @@ impl Processor {
             _ => &self.known.learned,
         };
         for (channel, spectrum) in known.spectra.iter().enumerate() {
-            self.denoiser.assume_noise(channel, spectrum);
+            if which == NoiseInUse::Learned {
+                self.denoiser.follow_noise(channel, spectrum);
+            } else {
+                self.denoiser.assume_noise(channel, spectrum);
+            }
         }
         self.shared.set_noise_in_use(which);
     }

@@ -68,6 +68,9 @@ pub struct Arguments {
     /// Learn the noise from another recording of nothing but the noise.
     #[arg(long, value_name = "FILE", conflicts_with = "noise")]
     noise_file: Option<PathBuf>,
+    /// Take a learned noise to be as loud as it was learned, instead of following its level when it changes.
+    #[arg(long, conflicts_with = "noise")]
+    noise_fixed: bool,
     /// Find the noise by itself (this is the default).
     #[arg(long, value_enum)]
     noise: Option<NoiseChoice>,

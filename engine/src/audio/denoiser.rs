@@ -11,7 +11,8 @@ use super::delay::DelayLine;
 use super::kernel::MAX_CHANNELS;
 use super::mix::OutputMix;
 pub use super::mix::{FULL_AMOUNT_DB, Output};
-use super::noise::{NoiseSpectrum, NoiseTracker};
+use super::noise::NoiseSpectrum;
+use super::noise_tracker::NoiseTracker;
 use super::stages::{PIECE, Stages};
 
 mod noise_control;
@@ -39,6 +40,8 @@ pub struct StreamDenoiser {
     dry: Vec<DelayLine>,
     latency: usize,
     adaptive: bool,
+    /// Whether the trackers follow the level of a noise that was learned.
+    following: bool,
     trackers: Vec<NoiseTracker>,
     /// What each channel starts from.
     initial: Vec<NoiseSpectrum>,
@@ -80,6 +83,7 @@ impl StreamDenoiser {
             dry: vec![DelayLine::new(latency); channels],
             latency,
             adaptive: true,
+            following: false,
             trackers: (0..channels)
                 .map(|_| NoiseTracker::new(rate_hz, 1))
                 .collect(),
@@ -171,7 +175,7 @@ impl StreamDenoiser {
             d.clear();
         }
         for t in &mut self.trackers {
-            t.clear();
+            t.restart();
         }
         self.start_from_initial();
         self.settle();

@@ -51,6 +51,8 @@ pub struct FileJob {
     pub format: Option<WavFormat>,
     /// Where the noise is known from.
     pub noise: FileNoise,
+    /// Whether the level of a learned noise is followed when it changes.
+    pub follow_level: bool,
     /// How deep the noise is taken down, see [`super::denoiser::StreamDenoiser::set_amount_db`].
     pub amount_db: f32,
     /// What is written.
@@ -207,9 +209,11 @@ pub fn denoise_file(
         }
         FileNoise::Stretch { start, end } => {
             let channels = read_stretch(&job.input, *start, *end)?;
-            (learn(&job.input, spec.rate_hz, &channels)?, None)
+            followed(job, spec, learn(&job.input, spec.rate_hz, &channels)?)
         }
-        FileNoise::Recording(clip) => (learn_from_recording(&job.input, spec, clip)?, None),
+        FileNoise::Recording(clip) => {
+            followed(job, spec, learn_from_recording(&job.input, spec, clip)?)
+        }
     };
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
     denoiser.start_with(job.amount_db, job.heard);
@@ -259,6 +263,18 @@ pub fn denoise_file(
     Ok(report)
 }
 
+/// Learned spectra, and what follows their level if that is wanted.
+fn followed(
+    job: &FileJob,
+    spec: AudioSpec,
+    learned: Vec<NoiseSpectrum>,
+) -> (Vec<NoiseSpectrum>, Option<Tracking>) {
+    let tracking = job
+        .follow_level
+        .then(|| Tracking::following(spec.rate_hz, spec.channels, &learned));
+    (learned, tracking)
+}
+
 /// Trackers that have heard the beginning of a file.
 fn primed(path: &Path, observer: FileObserver<'_>) -> Result<Tracking, FileDenoiseError> {
     let mut reader = AudioReader::open(path)?;
@@ -285,7 +301,18 @@ fn primed(path: &Path, observer: FileObserver<'_>) -> Result<Tracking, FileDenoi
     Ok(tracking)
 }
 
-/// Denoises a mono signal as [`denoise_file`] does a file: aligned and of the same length; `None` tracks the noise.
+/// What is known of the noise of a signal.
+#[derive(Clone, Debug)]
+pub enum SignalNoise {
+    /// Nothing: it is tracked.
+    Adaptive,
+    /// Its spectrum, whose level is followed.
+    Followed(NoiseSpectrum),
+    /// Its spectrum, which is taken as it is.
+    Fixed(NoiseSpectrum),
+}
+
+/// Denoises a mono signal as [`denoise_file`] does a file: aligned and of the same length.
 ///
 /// # Errors
 /// [`WaveformError::Rate`] if a waveform model has another sample rate.
@@ -293,21 +320,19 @@ pub fn denoise_signal(
     method: &Method,
     rate_hz: u32,
     samples: &[f32],
-    noise: Option<NoiseSpectrum>,
+    noise: SignalNoise,
 ) -> Result<Vec<f32>, WaveformError> {
-    let mut tracking = match noise {
-        Some(_) => None,
-        None => Some(Tracking::of_signal(rate_hz, samples)),
+    let (spectra, mut tracking) = match noise {
+        SignalNoise::Adaptive => {
+            let tracking = Tracking::of_signal(rate_hz, samples);
+            (tracking.estimates(), Some(tracking))
+        }
+        SignalNoise::Followed(spectrum) => {
+            let tracking = Tracking::following(rate_hz, 1, std::slice::from_ref(&spectrum));
+            (vec![spectrum], Some(tracking))
+        }
+        SignalNoise::Fixed(spectrum) => (vec![spectrum], None),
     };
-    let spectra = noise.map_or_else(
-        || {
-            tracking
-                .as_ref()
-                .map(Tracking::estimates)
-                .unwrap_or_default()
-        },
-        |spectrum| vec![spectrum],
-    );
     let mut denoiser = method.stream(rate_hz, 1, &spectra)?;
     let latency = denoiser.latency_samples();
     let mut signal = samples.to_vec();

@@ -211,6 +211,9 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
     {
         return Err("normalisation does not fit the contexts".to_owned());
     }
+    if !(0.0..=20_000.0).contains(&config.lowest_hz) {
+        return Err("impossible range".to_owned());
+    }
     let power = |p: &Power| match p.mean {
         Mean::Span { from, to } => from <= to && from >= -MAX_FRAMES && to <= lookahead,
         Mean::Ema { frames } => frames.is_finite() && frames > 0.0,

@@ -11,6 +11,8 @@ use realfft::num_complex::Complex32;
 use super::chain::StepModel;
 use super::kernel::BINS_PER_PASS;
 use super::noise::NoiseSpectrum;
+use super::noise_response::FrameResponse;
+use super::range::doubt;
 use super::step::SpectralStep;
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 
@@ -47,12 +49,15 @@ pub struct Node {
     signals: usize,
     hop: usize,
     transform: FrameTransform,
+    response: FrameResponse,
     scratch: TransformScratch,
     /// `[signal * channels + channel]`.
     history: Vec<History>,
     overlap: Vec<OverlapAdd>,
     ready: Vec<Vec<f32>>,
     making: Vec<Vec<f32>>,
+    /// Factor for the noise power per bin.
+    doubt: Vec<f32>,
     /// Noise amplitude per channel and bin, and its inverse.
     amplitude: Vec<Vec<f32>>,
     inverse: Vec<Vec<f32>>,
@@ -101,10 +106,17 @@ impl Node {
             hop: shape.hop,
             scratch: transform.make_scratch(),
             transform,
+            response: FrameResponse::new(shape, rate_hz),
             history: vec![History::new(shape.window + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
             ready: vec![vec![0.0; shape.hop]; channels],
             making: vec![vec![0.0; shape.hop]; channels],
+            doubt: (0..shape.bins())
+                .map(|f| {
+                    let hz = f as f32 * rate_hz as f32 / shape.window as f32;
+                    doubt(hz, step.config().lowest_hz)
+                })
+                .collect(),
             amplitude: vec![per_bin(1.0); channels],
             inverse: vec![per_bin(1.0); channels],
             whitening: vec![per_bin(1.0); channels],
@@ -138,9 +150,10 @@ impl Node {
     /// past. Frames under way keep the noise that they were whitened with. Never allocates.
     pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
         let amplitude = &mut self.amplitude[channel];
-        noise.at_shape_into(self.transform.shape(), amplitude);
-        for (a, i) in amplitude.iter_mut().zip(&mut self.inverse[channel]) {
-            *a = a.sqrt();
+        self.response.apply_into(noise, amplitude);
+        let places = amplitude.iter_mut().zip(&mut self.inverse[channel]);
+        for ((a, i), doubt) in places.zip(&self.doubt) {
+            *a = (*a * doubt).sqrt();
             *i = 1.0 / *a;
         }
         if self.age == 0 {

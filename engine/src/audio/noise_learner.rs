@@ -2,7 +2,8 @@
 
 use realfft::num_complex::Complex32;
 
-use super::noise::{FLOOR, KEPT, LEARNED_SMOOTHING_BINS, NoiseSpectrum, smooth_into};
+use super::noise::{KEPT, NoiseSpectrum};
+use super::noise_average::NoiseAverage;
 use super::stft::{FrameTransform, History, TransformScratch};
 
 /// Averages the spectrum of each channel of a stretch of noise.
@@ -12,7 +13,6 @@ pub struct NoiseLearner {
     scratch: TransformScratch,
     spectrum: Vec<Complex32>,
     channels: Vec<Heard>,
-    mean: Vec<f32>,
     filled: usize,
     samples: usize,
     frames: u32,
@@ -20,7 +20,7 @@ pub struct NoiseLearner {
 
 struct Heard {
     history: History,
-    sum: Vec<f64>,
+    average: NoiseAverage,
 }
 
 impl NoiseLearner {
@@ -28,7 +28,7 @@ impl NoiseLearner {
     #[must_use]
     pub fn new(rate_hz: u32, channels: usize) -> Self {
         let shape = KEPT.at_rate(rate_hz);
-        let transform = FrameTransform::new(shape);
+        let transform = FrameTransform::for_measuring(shape);
         Self {
             rate_hz,
             scratch: transform.make_scratch(),
@@ -37,10 +37,9 @@ impl NoiseLearner {
             channels: (0..channels)
                 .map(|_| Heard {
                     history: History::new(shape.window),
-                    sum: vec![0.0; shape.bins()],
+                    average: NoiseAverage::new(shape.bins()),
                 })
                 .collect(),
-            mean: vec![0.0; shape.bins()],
             filled: 0,
             samples: 0,
             frames: 0,
@@ -63,7 +62,7 @@ impl NoiseLearner {
     pub fn clear(&mut self) {
         for heard in &mut self.channels {
             heard.history.clear();
-            heard.sum.fill(0.0);
+            heard.average.clear();
         }
         self.filled = 0;
         self.samples = 0;
@@ -106,9 +105,9 @@ impl NoiseLearner {
             let (older, newer) = heard.history.parts();
             self.transform
                 .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
-            for (s, y) in heard.sum.iter_mut().zip(&self.spectrum) {
-                *s += f64::from(y.norm_sqr());
-            }
+            heard
+                .average
+                .add(self.spectrum.iter().map(|y| y.norm_sqr()));
         }
         self.frames += 1;
     }
@@ -116,21 +115,9 @@ impl NoiseLearner {
     /// Writes what was learned about a channel; false, and `out` as it was, if that is nothing, or silence. `out` must
     /// be of the learner's rate. Never allocates.
     pub fn learned_into(&mut self, channel: usize, out: &mut NoiseSpectrum) -> bool {
-        let Some(heard) = self.channels.get(channel) else {
-            return false;
-        };
-        let scale = 1.0 / f64::from(self.frames.max(1));
-        if self.frames == 0 || heard.sum.iter().all(|s| s * scale < 1e-20) {
-            return false;
-        }
-        for (m, s) in self.mean.iter_mut().zip(&heard.sum) {
-            *m = (s * scale) as f32;
-        }
-        smooth_into(&self.mean, LEARNED_SMOOTHING_BINS, &mut out.power);
-        for p in &mut out.power {
-            *p = p.max(FLOOR);
-        }
-        true
+        self.channels
+            .get_mut(channel)
+            .is_some_and(|heard| heard.average.settle_into(&mut out.power))
     }
 }
 

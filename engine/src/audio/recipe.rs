@@ -284,6 +284,7 @@ pub fn first_step(frames: FrameDurations, ahead: u8) -> StepConfig {
         level: vec![power(Noisy, centred(7, a), 3)],
         level_is_noisy: true,
         schedule: levels(11, 35.0, -15.0),
+        lowest_hz: 0.0,
     }
 }
 
@@ -359,6 +360,7 @@ pub fn refine_step(frames: FrameDurations, ahead: u8, long: bool) -> StepConfig 
         level: vec![power(First, centred(5, a), 3)],
         level_is_noisy: false,
         schedule: levels(14, 43.0, -22.0),
+        lowest_hz: 0.0,
     }
 }
 
@@ -418,6 +420,7 @@ pub fn causal_step(frames: FrameDurations) -> StepConfig {
         level: vec![power(Noisy, mean(3.0), 3)],
         level_is_noisy: true,
         schedule: levels(11, 35.0, -15.0),
+        lowest_hz: 0.0,
     }
 }
 
@@ -466,5 +469,6 @@ pub fn causal_refine_step(frames: FrameDurations) -> StepConfig {
         level: vec![power(First, mean(3.0), 3), power(First, centred(1, 0), 3)],
         level_is_noisy: false,
         schedule: levels(14, 43.0, -22.0),
+        lowest_hz: 0.0,
     }
 }

@@ -79,6 +79,9 @@ pub struct StepConfig {
     pub level_is_noisy: bool,
     /// Timesteps, uniform in log-SNR.
     pub schedule: Schedule,
+    /// Lowest frequency of the instrument in Hz, 0 if it is not known; see [`super::range`].
+    #[serde(default)]
+    pub lowest_hz: f32,
 }
 
 impl StepConfig {
@@ -163,6 +166,13 @@ struct CoherenceTrack {
     product: Vec<Complex32>,
     power: Vec<f32>,
 }
+
+/// Bins whose level is higher than this are passed on as they are, and so is everything while no noise is known: what a
+/// model could still take away lies 40 dB and more below what is there, and clean sound stays clean and costs nothing.
+const PASSED_ABOVE_DB: f32 = 40.0;
+
+/// Power in units of the noise that every channel must have for that, 30 dB.
+const PASSED_POWER: f32 = 1e3;
 
 /// Lowest a priori SNR, -25 dB (Cappe 1994).
 const A_PRIORI_FLOOR: f32 = 0.003_162_277_7;
@@ -657,21 +667,44 @@ impl SpectralStep {
         } else {
             1.0
         };
-        for (i, &f) in self.active.iter().enumerate() {
-            let mut level = 0.0;
-            for &(mean, width) in &self.level_sources {
-                level += share * self.means[mean].at(f as usize, width);
-            }
-            let snr = (level - noise).max(1e-3);
-            let db = 10.0 * fast_log10(snr);
-            self.scale[i] = 1.0 / (1.0 + snr).sqrt();
-            self.level_db[i] = db;
-            let k = 1.0 + ((top - f64::from(db)) / per_step).round();
-            self.timestep[i] = k.clamp(1.0, steps as f64) as u16;
-        }
         for out in &mut self.out {
             out.fill(Complex32::default());
         }
+        let frame = self.newest - self.lookahead;
+        let given = if self.first.is_empty() {
+            &self.noisy
+        } else {
+            &self.first
+        };
+        // Bins that stay move up over those that are passed on.
+        let mut kept = 0;
+        for i in 0..self.active.len() {
+            let f = self.active[i] as usize;
+            let mut level = 0.0;
+            for &(mean, width) in &self.level_sources {
+                level += share * self.means[mean].at(f, width);
+            }
+            let snr = (level - noise).max(1e-3);
+            let db = 10.0 * fast_log10(snr);
+            // Each channel by itself: beside a loud one, a soft one may hold nothing but noise.
+            if db > PASSED_ABOVE_DB
+                && given
+                    .iter()
+                    .all(|ring| ring.frame(frame)[f].norm_sqr() > PASSED_POWER)
+            {
+                for (out, ring) in self.out.iter_mut().zip(given) {
+                    out[f] = ring.frame(frame)[f];
+                }
+                continue;
+            }
+            self.active[kept] = f as u32;
+            self.scale[kept] = 1.0 / (1.0 + snr).sqrt();
+            self.level_db[kept] = db;
+            let k = 1.0 + ((top - f64::from(db)) / per_step).round();
+            self.timestep[kept] = k.clamp(1.0, steps as f64) as u16;
+            kept += 1;
+        }
+        self.active.truncate(kept);
     }
 
     /// Number of bins that [`Self::predict`] has to work on.

@@ -179,6 +179,25 @@ impl FrameTransform {
     #[must_use]
     pub fn new(shape: FrameShape) -> Self {
         let (analysis, synthesis) = shape.windows();
+        Self::with_windows(shape, analysis, synthesis)
+    }
+
+    /// The same for spectra that are only looked at: a Hann window of unit energy, whose side lobes fall off faster, so
+    /// that the valleys between loud partials show the noise in them.
+    #[must_use]
+    pub fn for_measuring(shape: FrameShape) -> Self {
+        let n = shape.window as f64;
+        let mut analysis: Vec<f32> = (0..shape.window)
+            .map(|i| libm::sin(std::f64::consts::PI * i as f64 / n).powi(2) as f32)
+            .collect();
+        let norm = analysis.iter().map(|a| a * a).sum::<f32>().sqrt();
+        for a in &mut analysis {
+            *a /= norm;
+        }
+        Self::with_windows(shape, analysis, vec![0.0; shape.window])
+    }
+
+    fn with_windows(shape: FrameShape, analysis: Vec<f32>, synthesis: Vec<f32>) -> Self {
         let table = twiddles(shape.window);
         let centre = shape.phase_centre();
         let mut planner = RealFftPlanner::new();
@@ -198,6 +217,26 @@ impl FrameTransform {
     #[must_use]
     pub const fn shape(&self) -> FrameShape {
         self.shape
+    }
+
+    /// The analysis window, of unit energy.
+    #[must_use]
+    pub fn analysis(&self) -> &[f32] {
+        &self.analysis
+    }
+
+    /// The spectrum of samples as they are, followed by silence up to the length of the window. Allocates.
+    #[must_use]
+    pub fn spectrum_of(&self, samples: &[f32]) -> Vec<Complex32> {
+        let mut time = vec![0.0; self.shape.window];
+        for (t, x) in time.iter_mut().zip(samples) {
+            *t = *x;
+        }
+        let mut spectrum = vec![Complex32::default(); self.shape.bins()];
+        // The lengths agree by construction, so the transform cannot fail.
+        let done = self.forward.process(&mut time, &mut spectrum);
+        debug_assert!(done.is_ok());
+        spectrum
     }
 
     /// Working memory for [`Self::analyse_into`] and [`Self::synthesise_into`].

@@ -77,6 +77,12 @@ impl Streams {
         }
     }
 
+    fn follow_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        if let Some((stream, c)) = self.of_channel(channel) {
+            stream.follow_noise(c, noise);
+        }
+    }
+
     fn set_tracking(&mut self, on: bool) {
         for stream in &mut self.streams {
             stream.set_tracking(on);
@@ -208,6 +214,15 @@ impl SwappableDenoiser {
     pub fn set_tracking(&mut self, on: bool) {
         self.tracking = on;
         self.current.set_tracking(on);
+    }
+
+    /// See [`StreamDenoiser::follow_noise`].
+    pub fn follow_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        self.tracking = true;
+        self.current.follow_noise(channel, noise);
+        if let Some(incoming) = &mut self.incoming {
+            incoming.streams.assume_noise(channel, noise);
+        }
     }
 
     /// See [`StreamDenoiser::assume_noise`].

@@ -1,6 +1,7 @@
 //! Blind noise tracking of whole recordings: trackers that have heard the beginning before it is denoised.
 
-use super::noise::{NoiseSpectrum, NoiseTracker};
+use super::noise::NoiseSpectrum;
+use super::noise_tracker::NoiseTracker;
 
 /// Trackers hear this much of a recording before they start, in seconds.
 pub const PRIMING_SECONDS: f64 = 30.0;
@@ -29,6 +30,18 @@ impl Tracking {
             .len()
             .min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);
         tracking.hear(&[samples], heard);
+        tracking
+    }
+
+    /// Trackers that follow the level of noise that was learned: one spectrum for all channels, or one a channel.
+    #[must_use]
+    pub fn following(rate_hz: u32, channels: usize, learned: &[NoiseSpectrum]) -> Self {
+        let mut tracking = Self::new(rate_hz, channels);
+        for (channel, tracker) in tracking.trackers.iter_mut().enumerate() {
+            if let Some(learned) = learned.get(channel).or(learned.first()) {
+                tracker.follow(learned);
+            }
+        }
         tracking
     }
 

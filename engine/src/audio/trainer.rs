@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::augment::Augmentation;
 use super::chain::{ChainConfig, StepModel};
 use super::model::{Mode, SpectralRecipe};
+use super::range::RangeStats;
 use super::recipe::{self, PlannedStep};
 use super::training_set::{Clip, EarlierSteps, Sampling, SpectralTrainingSet};
 use crate::model::ModelKind;
@@ -122,6 +123,7 @@ pub struct StageStats {
     pub seconds: f64,
     /// Recordings that went in.
     pub recordings: u64,
+    range: RangeStats,
     steps: BTreeMap<String, Stats>,
 }
 
@@ -231,6 +233,7 @@ pub fn gather_stage(
     }
     Ok(StageStats {
         stage,
+        range: RangeStats::of(TRAINING_RATE_HZ, clips),
         training: training.clone(),
         seconds: clips.iter().map(|c| c.samples().len()).sum::<usize>() as f64
             / f64::from(TRAINING_RATE_HZ),
@@ -282,11 +285,16 @@ pub fn solve_stage(
             },
         );
     }
+    let lowest_hz = stats.range.lowest_hz();
     let steps = plan
         .steps
         .iter()
         .filter(|s| parts.contains_key(&s.name))
-        .map(|s| (s.name.clone(), s.config.clone()))
+        .map(|s| {
+            let mut config = s.config.clone();
+            config.lowest_hz = lowest_hz;
+            (s.name.clone(), config)
+        })
         .collect();
     let modes = plan
         .modes
@@ -355,7 +363,7 @@ pub fn train(
     solve_stage(&second, Some(&model), observer)
 }
 
-const MAGIC: &[u8; 8] = b"DRFMSTG1";
+const MAGIC: &[u8; 8] = b"DRFMSTG2";
 /// Longest header and longest name, in bytes, and most steps of a statistics file.
 const MAX_HEADER: u64 = 1 << 20;
 const MAX_STEPS: usize = 64;
@@ -366,6 +374,7 @@ struct StageHeader {
     training: SpectralTraining,
     seconds: f64,
     recordings: u64,
+    range: RangeStats,
     steps: Vec<String>,
 }
 
@@ -386,6 +395,7 @@ impl StageStats {
         for (mine, theirs) in self.steps.values_mut().zip(other.steps.values()) {
             mine.merge(theirs)?;
         }
+        self.range.merge(&other.range);
         self.seconds += other.seconds;
         self.recordings += other.recordings;
         Ok(())
@@ -401,6 +411,7 @@ impl StageStats {
             training: self.training.clone(),
             seconds: self.seconds,
             recordings: self.recordings,
+            range: self.range.clone(),
             steps: self.steps.keys().cloned().collect(),
         };
         let header = serde_json::to_vec(&header).map_err(|e| TrainerError::Model(e.to_string()))?;
@@ -452,6 +463,7 @@ impl StageStats {
             training: header.training,
             seconds: header.seconds,
             recordings: header.recordings,
+            range: header.range,
             steps,
         })
     }

@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::StepModel;
 use super::model::SpectralRecipe;
+use super::range::RangeStats;
 use super::recipe::{self, PlannedStep};
-use super::trainer::{Progress, ProgressObserver, SpectralTraining, TrainerError, sampling};
+use super::trainer::{
+    Progress, ProgressObserver, SpectralTraining, TRAINING_RATE_HZ, TrainerError, sampling,
+};
 use super::training_set::{Clip, EarlierSteps, SpectralTrainingSet};
 use crate::model::file::{Domain, ModelFile, ModelPart};
 use crate::model::{FeatureDraw, ModelKind, RandomFeatures, nn_features_matching};
@@ -233,8 +236,17 @@ pub fn train_adam(
         trained.insert(step.name.clone(), ready);
         parts.insert(step.name.clone(), ModelPart { draw, model });
     }
+    let lowest_hz = RangeStats::of(TRAINING_RATE_HZ, clips).lowest_hz();
     let recipe = SpectralRecipe {
-        steps: plan.steps.into_iter().map(|s| (s.name, s.config)).collect(),
+        steps: plan
+            .steps
+            .into_iter()
+            .map(|s| {
+                let mut config = s.config;
+                config.lowest_hz = lowest_hz;
+                (s.name, config)
+            })
+            .collect(),
         modes: plan.modes,
     };
     Ok(ModelFile {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::delay::DelayLine;
 use super::denoiser::NoiseSource;
 use super::mix::{Output, OutputMix};
-use super::noise::NoiseTracker;
+use super::noise_tracker::NoiseTracker;
 use super::waveform::{OVERLAP, WaveformError};
 use super::waveform_kernel::{WaveformKernel, WaveformScratch};
 

@@ -126,6 +126,7 @@ pub fn plan(arguments: &Arguments) -> Result<Vec<Task>, Failure> {
                 output,
                 format: arguments.bits.map(Bits::format),
                 noise: noise.clone(),
+                follow_level: !arguments.noise_fixed,
                 amount_db: arguments.amount_db,
                 heard: if arguments.residual {
                     Output::Removed

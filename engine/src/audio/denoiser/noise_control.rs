@@ -20,10 +20,25 @@ impl StreamDenoiser {
         }
     }
 
+    /// Takes the noise of a channel to be `noise` and follows its level from now on, also after [`Self::reset`]. The
+    /// spectrum must be of the stream's rate. Never allocates: safe on the audio thread.
+    pub fn follow_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        self.assume_noise(channel, noise);
+        if !(self.adaptive && self.following) {
+            for (tracker, initial) in self.trackers.iter_mut().zip(&self.initial) {
+                tracker.follow(initial);
+            }
+        } else if let Some(tracker) = self.trackers.get_mut(channel) {
+            tracker.follow(noise);
+        }
+        self.adaptive = true;
+        self.following = true;
+    }
+
     /// Turns blind tracking on or off. Turned on, it begins anew, and the noise assumed so far serves until it knows
     /// more; turned off, the noise stays what it is. Never allocates.
     pub fn set_tracking(&mut self, on: bool) {
-        if on && !self.adaptive {
+        if on && (!self.adaptive || self.following) {
             for tracker in &mut self.trackers {
                 tracker.clear();
             }
@@ -38,6 +53,7 @@ impl StreamDenoiser {
             }
         }
         self.adaptive = on;
+        self.following = false;
     }
 
     /// Whether the noise is tracked blindly.
@@ -69,6 +85,13 @@ impl StreamDenoiser {
             return;
         };
         std::mem::swap(mine, theirs);
+        self.following = other.following;
+        if let (Some(mine), Some(theirs)) = (
+            self.initial.get_mut(channel),
+            other.initial.get(other_channel),
+        ) {
+            mine.copy_from(theirs);
+        }
         if !mine.has_estimate() {
             return;
         }

@@ -1,0 +1,433 @@
+//! The noise of a stream: found blindly, or learned before, and followed in level.
+
+use realfft::num_complex::Complex32;
+
+use super::noise::{FLOOR, KEPT, NoiseSpectrum};
+use super::noise_level::LevelFollower;
+use super::noise_lines::LineFinder;
+use super::stft::{FrameTransform, History, TransformScratch};
+
+/// Time constant of the power smoothing of the tracker, in hops of a quarter window (43 ms).
+const TRACKER_SMOOTHING: f32 = 0.75;
+/// The minimum is searched over this many stretches ...
+const STRETCHES: usize = 8;
+/// ... of this many hops each: 2.7 s in all.
+const STRETCH_HOPS: usize = 8;
+/// Half width of the quantile over frequency, in bins: 280 Hz, wider than a partial and its skirt.
+const QUANTILE_HALF_WIDTH: usize = 48;
+/// The quantile changes slowly over frequency: it is taken at every so many bins and interpolated.
+const STRIDE: usize = 8;
+/// The quantile over frequency that stands for the noise: the floor between the partials.
+const QUANTILE: f32 = 0.3;
+/// Minimum and quantile lie below the mean by this much on white noise (measured by the test below), and a noise
+/// estimate had better err high: `shared/RECIPE.md` 7.2.
+const TRACKER_BIAS: f32 = 4.2;
+
+/// What a tracker knows of the shape of the spectrum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reference {
+    /// Nothing yet.
+    Unknown,
+    /// What it found.
+    Found,
+    /// What it was told.
+    Learned,
+}
+
+/// Tracks the noise of a stream.
+///
+/// Blindly, by minimum statistics (Martin, "Noise power spectral density estimation based on optimal smoothing and
+/// minimum statistics", IEEE TSAP 2001) with a low quantile over frequency after it, because a note that lasts longer
+/// than the search window would otherwise pass for noise; lines that stand still as mains hum does come back in after
+/// that. Or from a spectrum that was learned before. Either is then followed in level, band by band, and faster than a
+/// search for minima can.
+pub struct NoiseTracker {
+    transform: FrameTransform,
+    scratch: TransformScratch,
+    history: Vec<History>,
+    filled: usize,
+    frames: usize,
+    spectrum: Vec<Complex32>,
+    power: Vec<f32>,
+    smoothed: Vec<f32>,
+    stretch_minimum: Vec<f32>,
+    minima: Vec<Vec<f32>>,
+    /// The lowest of all stretches, per bin.
+    lowest: Vec<f32>,
+    sorting: Vec<f32>,
+    /// The quantile in the making, its strides done, and the last of them; `None` when it is finished.
+    next: NoiseSpectrum,
+    stride: Option<usize>,
+    previous: (usize, f32),
+    lines: LineFinder,
+    reference: Reference,
+    spectrum_at_rest: NoiseSpectrum,
+    level: LevelFollower,
+    estimate: NoiseSpectrum,
+}
+
+impl NoiseTracker {
+    /// A tracker for `channels` linked channels that knows nothing yet.
+    #[must_use]
+    pub fn new(rate_hz: u32, channels: usize) -> Self {
+        let shape = KEPT.at_rate(rate_hz);
+        let transform = FrameTransform::for_measuring(shape);
+        let bin_hz = rate_hz as f32 / shape.window as f32;
+        Self {
+            scratch: transform.make_scratch(),
+            transform,
+            history: vec![History::new(shape.window); channels],
+            filled: 0,
+            frames: 0,
+            spectrum: vec![Complex32::default(); shape.bins()],
+            power: vec![0.0; shape.bins()],
+            smoothed: vec![0.0; shape.bins()],
+            stretch_minimum: vec![f32::MAX; shape.bins()],
+            minima: vec![vec![f32::MAX; shape.bins()]; STRETCHES],
+            lowest: vec![0.0; shape.bins()],
+            sorting: Vec::with_capacity(2 * QUANTILE_HALF_WIDTH + 1),
+            next: NoiseSpectrum::white(rate_hz, 0.0),
+            stride: None,
+            previous: (0, FLOOR),
+            lines: LineFinder::new(shape.bins(), bin_hz),
+            reference: Reference::Unknown,
+            spectrum_at_rest: NoiseSpectrum::white(rate_hz, 0.0),
+            level: LevelFollower::new(shape.bins()),
+            estimate: NoiseSpectrum::white(rate_hz, 0.0),
+        }
+    }
+
+    /// Takes the shape of the spectrum for known from now on, and follows its level. `learned` must be of the tracker's
+    /// rate. Never allocates.
+    pub fn follow(&mut self, learned: &NoiseSpectrum) {
+        self.clear();
+        self.spectrum_at_rest.copy_from(learned);
+        self.estimate.copy_from(learned);
+        self.level.refer_to(learned);
+        self.reference = Reference::Learned;
+    }
+
+    /// Samples until the next frame, or the estimate from the last one, is complete.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        let border = if self.stride.is_some() {
+            self.half_hop()
+        } else {
+            self.transform.shape().hop
+        };
+        border - self.filled
+    }
+
+    /// Samples over which the costly part of a frame is spread.
+    fn half_hop(&self) -> usize {
+        (self.transform.shape().hop / 2).max(1)
+    }
+
+    /// Takes in up to [`Self::wanted`] samples of every channel; true when the estimate has changed. Never allocates.
+    pub fn push(&mut self, channels: &[&[f32]]) -> bool {
+        let n = channels.first().map_or(0, |c| c.len());
+        for (history, samples) in self.history.iter_mut().zip(channels) {
+            history.push(samples);
+        }
+        self.filled += n;
+        let half = self.half_hop();
+        if let Some(done) = self.stride {
+            // The costly part is spread over half a hop, so that no block is much dearer than another.
+            let strides = (self.power.len() - 1).div_ceil(STRIDE) + 1;
+            let until = strides * self.filled.min(half) / half;
+            self.take_quantiles(done..until);
+            self.stride = (until < strides).then_some(until);
+            if self.stride.is_some() {
+                return false;
+            }
+            self.finish_search();
+            return true;
+        }
+        if self.wanted() > 0 {
+            return false;
+        }
+        self.filled = 0;
+        self.power.fill(0.0);
+        for history in &self.history {
+            let (older, newer) = history.parts();
+            self.transform
+                .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
+            for (p, y) in self.power.iter_mut().zip(&self.spectrum) {
+                *p += y.norm_sqr() / self.history.len() as f32;
+            }
+        }
+        self.frames += 1;
+        // Frames that reach back before the first sample would pass for silence.
+        if self.frames < self.transform.shape().hops_per_window() {
+            return false;
+        }
+        if self.reference == Reference::Learned {
+            self.follow_level();
+            return true;
+        }
+        self.take_frame();
+        self.stride = Some(0);
+        false
+    }
+
+    /// The spectrum that was found, with its lines, becomes the reference.
+    fn finish_search(&mut self) {
+        self.lines.add_lines(&self.lowest, &mut self.next);
+        self.spectrum_at_rest.copy_from(&self.next);
+        self.reference = Reference::Found;
+        self.follow_level();
+    }
+
+    fn follow_level(&mut self) {
+        self.level.push(&self.power, &self.spectrum_at_rest);
+        self.level
+            .apply_into(&self.spectrum_at_rest, &mut self.estimate);
+    }
+
+    /// Smooths the frame's power and finds the minima.
+    fn take_frame(&mut self) {
+        let first = self.frames == self.transform.shape().hops_per_window();
+        let keep = if first { 0.0 } else { TRACKER_SMOOTHING };
+        for ((s, p), m) in self
+            .smoothed
+            .iter_mut()
+            .zip(&self.power)
+            .zip(&mut self.stretch_minimum)
+        {
+            *s = keep * *s + (1.0 - keep) * p;
+            *m = m.min(*s);
+        }
+        if self.frames.is_multiple_of(STRETCH_HOPS) {
+            self.minima.rotate_right(1);
+            std::mem::swap(&mut self.minima[0], &mut self.stretch_minimum);
+            self.stretch_minimum.copy_from_slice(&self.smoothed);
+        }
+        for (f, p) in self.lowest.iter_mut().enumerate() {
+            let mut low = self.stretch_minimum[f];
+            for m in &self.minima {
+                low = low.min(m[f]);
+            }
+            *p = low;
+        }
+        if self.frames.is_multiple_of(STRETCH_HOPS * STRETCHES) {
+            self.lines.remember(&self.lowest);
+        }
+    }
+
+    /// The quantile over frequency of the minima, for some strides.
+    fn take_quantiles(&mut self, strides: std::ops::Range<usize>) {
+        let bins = self.power.len();
+        for stride in strides {
+            let f = (stride * STRIDE).min(bins - 1);
+            self.sorting.clear();
+            let from = f.saturating_sub(QUANTILE_HALF_WIDTH);
+            let to = (f + QUANTILE_HALF_WIDTH + 1).min(bins);
+            self.sorting.extend_from_slice(&self.lowest[from..to]);
+            let rank = ((self.sorting.len() - 1) as f32 * QUANTILE) as usize;
+            let (_, value, _) = self.sorting.select_nth_unstable_by(rank, f32::total_cmp);
+            let value = (*value * TRACKER_BIAS).max(FLOOR);
+            if stride == 0 {
+                self.previous = (0, value);
+            }
+            let (g0, value0) = self.previous;
+            for g in g0..=f {
+                let t = if f > g0 {
+                    (g - g0) as f32 / (f - g0) as f32
+                } else {
+                    1.0
+                };
+                self.next.power[g] = value0 + t * (value - value0);
+            }
+            self.previous = (f, value);
+        }
+    }
+
+    /// Whether there is an estimate at all.
+    #[must_use]
+    pub fn has_estimate(&self) -> bool {
+        self.reference != Reference::Unknown
+    }
+
+    /// What is known so far; the floor before the first frame.
+    #[must_use]
+    pub const fn estimate(&self) -> &NoiseSpectrum {
+        &self.estimate
+    }
+
+    /// Forgets what was heard, but not what was learned before. Never allocates.
+    pub fn restart(&mut self) {
+        let learned = self.reference == Reference::Learned;
+        self.forget_sound();
+        if learned {
+            self.estimate.copy_from(&self.spectrum_at_rest);
+            self.reference = Reference::Learned;
+        } else {
+            self.spectrum_at_rest.clear();
+            self.estimate.clear();
+        }
+    }
+
+    /// Forgets everything. Never allocates.
+    pub fn clear(&mut self) {
+        self.forget_sound();
+        self.spectrum_at_rest.clear();
+        self.estimate.clear();
+    }
+
+    fn forget_sound(&mut self) {
+        for history in &mut self.history {
+            history.clear();
+        }
+        self.filled = 0;
+        self.frames = 0;
+        self.stride = None;
+        self.reference = Reference::Unknown;
+        self.lines.clear();
+        self.smoothed.fill(0.0);
+        self.stretch_minimum.fill(f32::MAX);
+        for m in &mut self.minima {
+            m.fill(f32::MAX);
+        }
+        self.level.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::StableRng;
+
+    fn noise(n: usize, scale: f32, seed: u64) -> Vec<f32> {
+        let mut rng = StableRng::new(seed, 0);
+        (0..n).map(|_| scale * rng.normal() as f32).collect()
+    }
+
+    #[test]
+    fn tracker_finds_white_noise_and_errs_high() {
+        for rate_hz in [44_100, 48_000, 96_000] {
+            let x = noise(rate_hz as usize * 6, 0.01, 3);
+            let mut tracker = NoiseTracker::new(rate_hz, 1);
+            let mut rest = x.as_slice();
+            while !rest.is_empty() {
+                let n = tracker.wanted().min(rest.len());
+                tracker.push(&[&rest[..n]]);
+                rest = &rest[n..];
+            }
+            let error_db = 10.0 * (tracker.estimate().variance() / 1e-4).log10();
+            println!("{rate_hz}: {error_db}");
+            assert!((0.0..2.0).contains(&error_db), "{rate_hz}: {error_db}");
+        }
+    }
+
+    #[test]
+    fn tracker_does_not_learn_a_long_note() {
+        let mut x = noise(48_000 * 8, 0.001, 4);
+        for (i, x) in x.iter_mut().enumerate() {
+            for h in 1..10 {
+                *x += 0.05 * (i as f32 * 0.0576 * h as f32).sin() / h as f32;
+            }
+        }
+        let mut tracker = NoiseTracker::new(48_000, 1);
+        let mut rest = x.as_slice();
+        while !rest.is_empty() {
+            let n = tracker.wanted().min(rest.len());
+            tracker.push(&[&rest[..n]]);
+            rest = &rest[n..];
+        }
+        let error_db = 10.0 * (tracker.estimate().variance() / 1e-6).log10();
+        assert!(error_db.abs() < 3.0, "{error_db}");
+    }
+
+    /// The estimate in dB relative to `power` after each piece of sound.
+    fn errors_db(tracker: &mut NoiseTracker, pieces: &[Vec<f32>], power: f32) -> Vec<f32> {
+        pieces
+            .iter()
+            .map(|piece| {
+                let mut rest = piece.as_slice();
+                while !rest.is_empty() {
+                    let n = tracker.wanted().min(rest.len());
+                    tracker.push(&[&rest[..n]]);
+                    rest = &rest[n..];
+                }
+                10.0 * (tracker.estimate().variance() / power).log10()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_noise_that_changes_by_10_db_is_followed_within_two_seconds() {
+        let louder = [
+            noise(48_000 * 4, 0.01, 5),
+            noise(48_000 * 2, 0.0316, 6),
+            noise(48_000 * 2, 0.01, 7),
+        ];
+        let learned = NoiseSpectrum::learn(48_000, &[&noise(96_000, 0.01, 8)]).unwrap();
+        let mut following = NoiseTracker::new(48_000, 1);
+        following.follow(&learned);
+        assert_eq!(following.estimate(), &learned);
+        for tracker in [&mut following, &mut NoiseTracker::new(48_000, 1)] {
+            let errors = errors_db(tracker, &louder, 1e-4);
+            assert!(errors[0].abs() < 2.0, "{errors:?}");
+            assert!((errors[1] - 10.0).abs() < 3.0, "{errors:?}");
+            assert!(errors[2].abs() < 3.5, "{errors:?}");
+        }
+        following.restart();
+        assert_eq!(following.estimate(), &learned);
+        following.clear();
+        assert!(!following.has_estimate());
+    }
+
+    #[test]
+    fn music_does_not_raise_a_learned_noise() {
+        let learned = NoiseSpectrum::learn(48_000, &[&noise(96_000, 1e-3, 8)]).unwrap();
+        let mut tracker = NoiseTracker::new(48_000, 1);
+        tracker.follow(&learned);
+        let mut chord = noise(48_000 * 4, 1e-3, 9);
+        for (i, x) in chord.iter_mut().enumerate() {
+            let t = i as f32 / 48_000.0;
+            for hz in [82.4, 123.5, 164.8, 207.7, 246.9, 329.6] {
+                for h in 1..12 {
+                    *x += 0.05 / h as f32 * (std::f32::consts::TAU * hz * h as f32 * t).sin();
+                }
+            }
+        }
+        let errors = errors_db(&mut tracker, &[chord], 1e-6);
+        assert!(errors[0].abs() < 1.0, "{errors:?}");
+    }
+
+    #[test]
+    fn hum_is_found_blindly_and_a_chord_is_not_hum() {
+        let sound = |fundamentals: &[f32]| {
+            let mut x = noise(48_000 * 6, 1e-4, 4);
+            for (i, x) in x.iter_mut().enumerate() {
+                let t = i as f64 / 48_000.0;
+                for hz in fundamentals {
+                    for h in 1..20 {
+                        let turns = f64::from(*hz) * f64::from(h) * t;
+                        *x +=
+                            0.01 / h as f32 * (std::f64::consts::TAU * turns.fract()).sin() as f32;
+                    }
+                }
+            }
+            x
+        };
+        for mains in [49.9, 60.05] {
+            let mut tracker = NoiseTracker::new(48_000, 1);
+            errors_db(&mut tracker, &[sound(&[mains])], 1.0);
+            for h in [1.0f32, 3.0, 7.0] {
+                let there = (0.01 / h).powi(2) / 4.0 * 8192.0 * 2.0 / 3.0;
+                let db = 10.0 * (tracker.estimate().at_hz(mains * h) / there).log10();
+                assert!(
+                    (-2.5..5.0).contains(&db),
+                    "{mains} Hz times {h}: {db:.1} dB"
+                );
+            }
+        }
+        // G2, D3, G3, B3: close to 100, 150, 200 and 250 Hz.
+        let mut tracker = NoiseTracker::new(48_000, 1);
+        errors_db(&mut tracker, &[sound(&[98.0, 146.8, 196.0, 246.9])], 1.0);
+        let there = 0.01f32.powi(2) / 4.0 * 8192.0 * 2.0 / 3.0;
+        let db = 10.0 * (tracker.estimate().at_hz(98.0) / there).log10();
+        assert!(db < -15.0, "{db:.1} dB");
+    }
+}
