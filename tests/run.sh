@@ -62,6 +62,18 @@ else
   fi
 fi
 
+step "the bundle in Ardour, exported without a screen"
+if ! command -v ardour7-lua >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  (apt-get update -qq && timeout 300 apt-get install -y -qq --no-install-recommends ardour) >/dev/null 2>&1 || true
+fi
+if ! command -v ardour7-lua >/dev/null 2>&1; then
+  echo "skipped: Ardour 7 is not installed"
+elif [ ! -x "$target/pedalboard-venv/bin/python" ]; then
+  echo "skipped: python3 with soundfile is not installed"
+else
+  "$target/pedalboard-venv/bin/python" tests/plugin/ardour_check.py "$vst3" tests/fixtures/noisy_guitar.flac
+fi
+
 step "the editor on a screen without people"
 if [ "$(uname -s)" != Linux ]; then
   echo "skipped: only on Linux"

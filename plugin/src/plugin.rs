@@ -27,6 +27,8 @@ pub struct Drfm {
     /// The scope's sending end, while no processor has it.
     scope: Option<ScopeSender>,
     load: f32,
+    /// The host renders faster or slower than it plays and does not mind waiting.
+    offline: bool,
 }
 
 impl Default for Drfm {
@@ -38,6 +40,7 @@ impl Default for Drfm {
             shared,
             processor: None,
             load: 0.0,
+            offline: false,
         }
     }
 }
@@ -87,6 +90,10 @@ impl Drfm {
         for task in tasks.into_iter().flatten() {
             self.shared.task_begins();
             context.execute_background(task);
+        }
+        // An export must not be over before what it asked for is made.
+        if self.offline && (wishes.build || wishes.read_noise) {
+            self.shared.wait_for_tasks();
         }
         if wishes.restart {
             context.request_restart();
@@ -162,6 +169,7 @@ impl Plugin for Drfm {
             ));
             return false;
         }
+        self.offline = config.process_mode == ProcessMode::Offline;
         let settings = self.params.settings();
         let setup = Setup {
             rate_hz: config.sample_rate.round() as u32,

@@ -57,6 +57,8 @@ pub struct LevelFollower {
     recent: Vec<Vec<f32>>,
     frames: usize,
     level_db: Vec<f32>,
+    /// The same as factors of power.
+    gain: Vec<f32>,
     sorting: Vec<f32>,
 }
 
@@ -80,6 +82,7 @@ impl LevelFollower {
             recent: vec![vec![0.0; bands]; RECENT],
             frames: 0,
             level_db: vec![0.0; bands],
+            gain: vec![1.0; bands],
             sorting: Vec::with_capacity(bins.max(RECENT)),
             edges,
         }
@@ -106,19 +109,33 @@ impl LevelFollower {
     pub fn clear(&mut self) {
         self.frames = 0;
         self.level_db.fill(0.0);
+        self.gain.fill(1.0);
     }
 
-    /// Takes in the power spectrum of the next frame. Never allocates.
-    pub fn push(&mut self, power: &[f32], reference: &NoiseSpectrum) {
+    /// Number of bands.
+    #[must_use]
+    pub const fn bands(&self) -> usize {
+        self.level_db.len()
+    }
+
+    /// Takes in the power spectrum of the next frame: call this, then [`Self::take_band`] for every band, then
+    /// [`Self::finish_frame`]. Never allocates, as all of them.
+    pub fn begin_frame(&mut self, power: &[f32]) {
         let keep = if self.frames == 0 { 0.0 } else { KEEP };
         for (s, p) in self.smoothed.iter_mut().zip(power) {
             *s = keep * *s + (1.0 - keep) * p;
         }
-        let slot = self.frames % RECENT;
+    }
+
+    /// Looks at a band of the frame.
+    pub fn take_band(&mut self, band: usize, reference: &NoiseSpectrum) {
+        let level = self.band_level_db(band, reference.power());
+        self.recent[self.frames % RECENT][band] = level;
+    }
+
+    /// Compares the bands.
+    pub fn finish_frame(&mut self) {
         self.frames += 1;
-        for b in 0..self.level_db.len() {
-            self.recent[slot][b] = self.band_level_db(b, reference.power());
-        }
         let known = self.frames.min(RECENT);
         for b in 0..self.level_db.len() {
             self.sorting.clear();
@@ -129,9 +146,10 @@ impl LevelFollower {
         self.sorting.clear();
         self.sorting.extend(&self.level_db);
         let usual = quantile(&mut self.sorting, USUAL_QUANTILE);
-        for level in &mut self.level_db {
+        for (level, gain) in self.level_db.iter_mut().zip(&mut self.gain) {
             let bounded = level.clamp(usual - LEAST_BELOW_DB, usual + MOST_ABOVE_DB);
             *level = (bounded - IGNORED_RISE_DB).max(0.0) + (bounded + IGNORED_FALL_DB).min(0.0);
+            *gain = libm::exp10f(0.1 * *level);
         }
     }
 
@@ -160,10 +178,10 @@ impl LevelFollower {
         }
     }
 
-    /// The reference at the level of the noise of now. Never allocates.
+    /// The reference at the level of the noise of now.
     pub fn apply_into(&self, reference: &NoiseSpectrum, out: &mut NoiseSpectrum) {
         let centre = |b: usize| 0.5 * (self.edges[b] + self.edges[b + 1]) as f32;
-        let last = self.level_db.len() - 1;
+        let last = self.gain.len() - 1;
         let mut b = 0;
         let bins = out.power.iter_mut().zip(reference.power());
         for (f, ((o, r), line)) in bins.zip(&self.line).enumerate() {
@@ -171,20 +189,16 @@ impl LevelFollower {
             while b < last && x > centre(b + 1) {
                 b += 1;
             }
-            let (low, high) = (self.level_db[b], self.level_db[(b + 1).min(last)]);
-            let mut level = low;
+            let (low, high) = (self.gain[b], self.gain[(b + 1).min(last)]);
+            let mut gain = low;
             if high != low {
                 let t = (x - centre(b)) / (centre(b + 1) - centre(b));
-                level += t.clamp(0.0, 1.0) * (high - low);
+                gain += t.clamp(0.0, 1.0) * (high - low);
             }
             if *line {
-                level = level.max(0.0);
+                gain = gain.max(1.0);
             }
-            *o = if level == 0.0 {
-                *r
-            } else {
-                (r * libm::exp10f(0.1 * level)).max(FLOOR)
-            };
+            *o = (r * gain).max(FLOOR);
         }
     }
 }

@@ -23,6 +23,13 @@ const QUANTILE: f32 = 0.3;
 /// estimate had better err high: `shared/RECIPE.md` 7.2.
 const TRACKER_BIAS: f32 = 4.2;
 
+/// Parts of a hop: the search takes two of them, the level one.
+const PARTS: usize = 4;
+/// Samples softer than this, -160 dB full scale, ...
+const SILENCE: f32 = 1e-8;
+/// ... and at least so many of them in a row are digital silence, which says nothing about the noise.
+const SILENT_RUN: usize = 64;
+
 /// What a tracker knows of the shape of the spectrum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reference {
@@ -32,6 +39,17 @@ enum Reference {
     Found,
     /// What it was told.
     Learned,
+}
+
+/// What is being done about the last frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The quantile over frequency is taken.
+    Search { done: usize },
+    /// The bands are compared with the reference, from so many samples after the frame on.
+    Level { done: usize, from: usize },
+    /// Everything is done.
+    Wait,
 }
 
 /// Tracks the noise of a stream.
@@ -46,6 +64,10 @@ pub struct NoiseTracker {
     scratch: TransformScratch,
     history: Vec<History>,
     filled: usize,
+    /// Samples since the start or the last digital silence, and the length of the silence under way.
+    sounding: usize,
+    silent_run: usize,
+    /// Frames looked at.
     frames: usize,
     spectrum: Vec<Complex32>,
     power: Vec<f32>,
@@ -55,9 +77,9 @@ pub struct NoiseTracker {
     /// The lowest of all stretches, per bin.
     lowest: Vec<f32>,
     sorting: Vec<f32>,
-    /// The quantile in the making, its strides done, and the last of them; `None` when it is finished.
+    /// The quantile in the making, and the last of its strides.
     next: NoiseSpectrum,
-    stride: Option<usize>,
+    phase: Phase,
     previous: (usize, f32),
     lines: LineFinder,
     reference: Reference,
@@ -78,6 +100,8 @@ impl NoiseTracker {
             transform,
             history: vec![History::new(shape.window); channels],
             filled: 0,
+            sounding: 0,
+            silent_run: 0,
             frames: 0,
             spectrum: vec![Complex32::default(); shape.bins()],
             power: vec![0.0; shape.bins()],
@@ -87,7 +111,7 @@ impl NoiseTracker {
             lowest: vec![0.0; shape.bins()],
             sorting: Vec::with_capacity(2 * QUANTILE_HALF_WIDTH + 1),
             next: NoiseSpectrum::white(rate_hz, 0.0),
-            stride: None,
+            phase: Phase::Wait,
             previous: (0, FLOOR),
             lines: LineFinder::new(shape.bins(), bin_hz),
             reference: Reference::Unknown,
@@ -107,20 +131,23 @@ impl NoiseTracker {
         self.reference = Reference::Learned;
     }
 
+    fn part_of_hop(&self, part: usize, of: usize) -> usize {
+        self.transform.shape().hop * part / of
+    }
+
+    /// Samples after the last frame at which the work under way is finished, or at which the next frame is complete.
+    fn border(&self) -> usize {
+        match self.phase {
+            Phase::Search { .. } => self.part_of_hop(2, PARTS),
+            Phase::Level { .. } => self.part_of_hop(3, PARTS),
+            Phase::Wait => self.transform.shape().hop,
+        }
+    }
+
     /// Samples until the next frame, or the estimate from the last one, is complete.
     #[must_use]
     pub fn wanted(&self) -> usize {
-        let border = if self.stride.is_some() {
-            self.half_hop()
-        } else {
-            self.transform.shape().hop
-        };
-        border - self.filled
-    }
-
-    /// Samples over which the costly part of a frame is spread.
-    fn half_hop(&self) -> usize {
-        (self.transform.shape().hop / 2).max(1)
+        self.border() - self.filled
     }
 
     /// Takes in up to [`Self::wanted`] samples of every channel; true when the estimate has changed. Never allocates.
@@ -129,24 +156,53 @@ impl NoiseTracker {
         for (history, samples) in self.history.iter_mut().zip(channels) {
             history.push(samples);
         }
+        self.notice_silence(channels, n);
         self.filled += n;
-        let half = self.half_hop();
-        if let Some(done) = self.stride {
-            // The costly part is spread over half a hop, so that no block is much dearer than another.
-            let strides = (self.power.len() - 1).div_ceil(STRIDE) + 1;
-            let until = strides * self.filled.min(half) / half;
-            self.take_quantiles(done..until);
-            self.stride = (until < strides).then_some(until);
-            if self.stride.is_some() {
-                return false;
+        let at_border = self.filled >= self.border();
+        // The costly part is spread over the hop, so that no block is much dearer than another.
+        match self.phase {
+            Phase::Search { done } => {
+                let strides = (self.power.len() - 1).div_ceil(STRIDE) + 1;
+                let until = strides * self.filled / self.border();
+                self.take_quantiles(done..until);
+                self.phase = Phase::Search { done: until };
+                if at_border {
+                    self.finish_search();
+                }
+                false
             }
-            self.finish_search();
-            return true;
+            Phase::Level { done, from } => {
+                let bands = self.level.bands();
+                let until = bands * (self.filled - from) / (self.border() - from);
+                for band in done..until {
+                    self.level.take_band(band, &self.spectrum_at_rest);
+                }
+                self.phase = Phase::Level { done: until, from };
+                if at_border {
+                    self.level.finish_frame();
+                    self.level
+                        .apply_into(&self.spectrum_at_rest, &mut self.estimate);
+                    self.phase = Phase::Wait;
+                }
+                at_border
+            }
+            Phase::Wait => {
+                if at_border {
+                    self.filled = 0;
+                    self.begin_frame();
+                }
+                false
+            }
         }
-        if self.wanted() > 0 {
-            return false;
+    }
+
+    /// Looks at the frame that ends here.
+    fn begin_frame(&mut self) {
+        // Frames that reach back before the first sample, or into the silence that hosts send while they stand still,
+        // would pass for a world without noise.
+        if self.sounding < self.transform.shape().window {
+            return;
         }
-        self.filled = 0;
         self.power.fill(0.0);
         for history in &self.history {
             let (older, newer) = history.parts();
@@ -157,17 +213,28 @@ impl NoiseTracker {
             }
         }
         self.frames += 1;
-        // Frames that reach back before the first sample would pass for silence.
-        if self.frames < self.transform.shape().hops_per_window() {
-            return false;
-        }
         if self.reference == Reference::Learned {
-            self.follow_level();
-            return true;
+            self.level.begin_frame(&self.power);
+            self.phase = Phase::Level { done: 0, from: 0 };
+        } else {
+            self.take_frame();
+            self.phase = Phase::Search { done: 0 };
         }
-        self.take_frame();
-        self.stride = Some(0);
-        false
+    }
+
+    /// Counts the samples since the last digital silence.
+    fn notice_silence(&mut self, channels: &[&[f32]], n: usize) {
+        for i in 0..n {
+            self.sounding = self.sounding.saturating_add(1);
+            let silent = channels
+                .iter()
+                .all(|c| c.get(i).is_none_or(|x| x.abs() < SILENCE));
+            self.silent_run = if silent { self.silent_run + 1 } else { 0 };
+            if self.silent_run >= SILENT_RUN {
+                self.silent_run = SILENT_RUN;
+                self.sounding = 0;
+            }
+        }
     }
 
     /// The spectrum that was found, with its lines, becomes the reference.
@@ -175,19 +242,20 @@ impl NoiseTracker {
         self.lines.add_lines(&self.lowest, &mut self.next);
         self.spectrum_at_rest.copy_from(&self.next);
         self.reference = Reference::Found;
-        self.follow_level();
-    }
-
-    fn follow_level(&mut self) {
-        self.level.push(&self.power, &self.spectrum_at_rest);
-        self.level
-            .apply_into(&self.spectrum_at_rest, &mut self.estimate);
+        self.level.begin_frame(&self.power);
+        self.phase = Phase::Level {
+            done: 0,
+            from: self.filled,
+        };
     }
 
     /// Smooths the frame's power and finds the minima.
     fn take_frame(&mut self) {
-        let first = self.frames == self.transform.shape().hops_per_window();
-        let keep = if first { 0.0 } else { TRACKER_SMOOTHING };
+        let keep = if self.frames == 1 {
+            0.0
+        } else {
+            TRACKER_SMOOTHING
+        };
         for ((s, p), m) in self
             .smoothed
             .iter_mut()
@@ -279,8 +347,10 @@ impl NoiseTracker {
             history.clear();
         }
         self.filled = 0;
+        self.sounding = 0;
+        self.silent_run = 0;
         self.frames = 0;
-        self.stride = None;
+        self.phase = Phase::Wait;
         self.reference = Reference::Unknown;
         self.lines.clear();
         self.smoothed.fill(0.0);
@@ -375,6 +445,21 @@ mod tests {
         assert_eq!(following.estimate(), &learned);
         following.clear();
         assert!(!following.has_estimate());
+    }
+
+    #[test]
+    fn digital_silence_is_not_a_world_without_noise() {
+        for learned in [false, true] {
+            let mut tracker = NoiseTracker::new(48_000, 1);
+            if learned {
+                tracker.follow(&NoiseSpectrum::white(48_000, 1e-4));
+            }
+            let silence = vec![0.0; 48_000];
+            let sound = [silence.clone(), noise(48_000, 0.01, 5), silence];
+            let errors = errors_db(&mut tracker, &sound, 1e-4);
+            assert!(tracker.has_estimate());
+            assert!(errors[1].abs() < 2.5 && errors[2].abs() < 2.5, "{errors:?}");
+        }
     }
 
     #[test]
