@@ -85,7 +85,7 @@ impl StreamDenoiser {
             adaptive: true,
             following: false,
             trackers: (0..channels)
-                .map(|_| NoiseTracker::new(rate_hz, 1))
+                .map(|number| NoiseTracker::of_channel(rate_hz, number))
                 .collect(),
             initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
             mix: OutputMix::new(rate_hz),

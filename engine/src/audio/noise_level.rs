@@ -112,10 +112,13 @@ impl LevelFollower {
         self.gain.fill(1.0);
     }
 
-    /// Number of bands.
+    /// Number of bands that begin in the lower `share` of the bins, which is how far the work should be when that share
+    /// of the time is over.
     #[must_use]
-    pub const fn bands(&self) -> usize {
-        self.level_db.len()
+    pub fn bands_until(&self, share: f32) -> usize {
+        let bins = share * self.smoothed.len() as f32;
+        let begun = self.edges.iter().filter(|e| (**e as f32) < bins).count();
+        begun.min(self.level_db.len())
     }
 
     /// Takes in the power spectrum of the next frame: call this, then [`Self::take_band`] for every band, then
@@ -180,6 +183,10 @@ impl LevelFollower {
 
     /// The reference at the level of the noise of now.
     pub fn apply_into(&self, reference: &NoiseSpectrum, out: &mut NoiseSpectrum) {
+        if self.gain.iter().all(|g| *g == 1.0) {
+            out.copy_from(reference);
+            return;
+        }
         let centre = |b: usize| 0.5 * (self.edges[b] + self.edges[b + 1]) as f32;
         let last = self.gain.len() - 1;
         let mut b = 0;

@@ -25,6 +25,9 @@ const TRACKER_BIAS: f32 = 4.2;
 
 /// Parts of a hop: the search takes two of them, the level one.
 const PARTS: usize = 4;
+/// A frame is analysed one of these parts of a hop after its end by the first channel, two by the second and so on.
+const ANALYSIS_PARTS: usize = 32;
+const MOST_CHANNELS: usize = 4;
 /// Samples softer than this, -160 dB full scale, ...
 const SILENCE: f32 = 1e-8;
 /// ... and at least so many of them in a row are digital silence, which says nothing about the noise.
@@ -44,8 +47,10 @@ enum Reference {
 /// What is being done about the last frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The quantile over frequency is taken.
-    Search { done: usize },
+    /// It is to be analysed.
+    Analyse,
+    /// The quantile over frequency is taken, from so many samples after the frame on.
+    Search { done: usize, from: usize },
     /// The bands are compared with the reference, from so many samples after the frame on.
     Level { done: usize, from: usize },
     /// Everything is done.
@@ -80,6 +85,8 @@ pub struct NoiseTracker {
     /// The quantile in the making, and the last of its strides.
     next: NoiseSpectrum,
     phase: Phase,
+    /// Decides when after a frame it is analysed.
+    number: usize,
     previous: (usize, f32),
     lines: LineFinder,
     reference: Reference,
@@ -98,7 +105,7 @@ impl NoiseTracker {
         Self {
             scratch: transform.make_scratch(),
             transform,
-            history: vec![History::new(shape.window); channels],
+            history: vec![History::new(shape.window + shape.hop); channels],
             filled: 0,
             sounding: 0,
             silent_run: 0,
@@ -112,6 +119,7 @@ impl NoiseTracker {
             sorting: Vec::with_capacity(2 * QUANTILE_HALF_WIDTH + 1),
             next: NoiseSpectrum::white(rate_hz, 0.0),
             phase: Phase::Wait,
+            number: 0,
             previous: (0, FLOOR),
             lines: LineFinder::new(shape.bins(), bin_hz),
             reference: Reference::Unknown,
@@ -131,6 +139,15 @@ impl NoiseTracker {
         self.reference = Reference::Learned;
     }
 
+    /// The same for one of several channels that hear each other's samples at the same time: each does its share of the
+    /// work in other blocks than its neighbours, with the same results.
+    #[must_use]
+    pub fn of_channel(rate_hz: u32, number: usize) -> Self {
+        let mut tracker = Self::new(rate_hz, 1);
+        tracker.number = number % MOST_CHANNELS;
+        tracker
+    }
+
     fn part_of_hop(&self, part: usize, of: usize) -> usize {
         self.transform.shape().hop * part / of
     }
@@ -138,6 +155,7 @@ impl NoiseTracker {
     /// Samples after the last frame at which the work under way is finished, or at which the next frame is complete.
     fn border(&self) -> usize {
         match self.phase {
+            Phase::Analyse => self.part_of_hop(1 + self.number, ANALYSIS_PARTS),
             Phase::Search { .. } => self.part_of_hop(2, PARTS),
             Phase::Level { .. } => self.part_of_hop(3, PARTS),
             Phase::Wait => self.transform.shape().hop,
@@ -161,19 +179,25 @@ impl NoiseTracker {
         let at_border = self.filled >= self.border();
         // The costly part is spread over the hop, so that no block is much dearer than another.
         match self.phase {
-            Phase::Search { done } => {
+            Phase::Analyse => {
+                if at_border {
+                    self.analyse();
+                }
+                false
+            }
+            Phase::Search { done, from } => {
                 let strides = (self.power.len() - 1).div_ceil(STRIDE) + 1;
-                let until = strides * self.filled / self.border();
+                let until = strides * (self.filled - from) / (self.border() - from);
                 self.take_quantiles(done..until);
-                self.phase = Phase::Search { done: until };
+                self.phase = Phase::Search { done: until, from };
                 if at_border {
                     self.finish_search();
                 }
                 false
             }
             Phase::Level { done, from } => {
-                let bands = self.level.bands();
-                let until = bands * (self.filled - from) / (self.border() - from);
+                let share = (self.filled - from) as f32 / (self.border() - from) as f32;
+                let until = self.level.bands_until(share).max(done);
                 for band in done..until {
                     self.level.take_band(band, &self.spectrum_at_rest);
                 }
@@ -189,23 +213,23 @@ impl NoiseTracker {
             Phase::Wait => {
                 if at_border {
                     self.filled = 0;
-                    self.begin_frame();
+                    // Frames that reach back before the first sample, or into the silence that hosts send while they
+                    // stand still, would pass for a world without noise.
+                    if self.sounding >= self.transform.shape().window {
+                        self.phase = Phase::Analyse;
+                    }
                 }
                 false
             }
         }
     }
 
-    /// Looks at the frame that ends here.
-    fn begin_frame(&mut self) {
-        // Frames that reach back before the first sample, or into the silence that hosts send while they stand still,
-        // would pass for a world without noise.
-        if self.sounding < self.transform.shape().window {
-            return;
-        }
+    /// Looks at the frame that ended `filled` samples ago.
+    fn analyse(&mut self) {
         self.power.fill(0.0);
+        let window = self.transform.shape().window;
         for history in &self.history {
-            let (older, newer) = history.parts();
+            let (older, newer) = history.parts_before(window, self.filled);
             self.transform
                 .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
             for (p, y) in self.power.iter_mut().zip(&self.spectrum) {
@@ -215,10 +239,16 @@ impl NoiseTracker {
         self.frames += 1;
         if self.reference == Reference::Learned {
             self.level.begin_frame(&self.power);
-            self.phase = Phase::Level { done: 0, from: 0 };
+            self.phase = Phase::Level {
+                done: 0,
+                from: self.filled,
+            };
         } else {
             self.take_frame();
-            self.phase = Phase::Search { done: 0 };
+            self.phase = Phase::Search {
+                done: 0,
+                from: self.filled,
+            };
         }
     }
 
@@ -270,12 +300,11 @@ impl NoiseTracker {
             std::mem::swap(&mut self.minima[0], &mut self.stretch_minimum);
             self.stretch_minimum.copy_from_slice(&self.smoothed);
         }
-        for (f, p) in self.lowest.iter_mut().enumerate() {
-            let mut low = self.stretch_minimum[f];
-            for m in &self.minima {
-                low = low.min(m[f]);
+        self.lowest.copy_from_slice(&self.stretch_minimum);
+        for minima in &self.minima {
+            for (lowest, m) in self.lowest.iter_mut().zip(minima) {
+                *lowest = lowest.min(*m);
             }
-            *p = low;
         }
         if self.frames.is_multiple_of(STRETCH_HOPS * STRETCHES) {
             self.lines.remember(&self.lowest);

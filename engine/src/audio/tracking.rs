@@ -17,7 +17,7 @@ impl Tracking {
     pub fn new(rate_hz: u32, channels: usize) -> Self {
         Self {
             trackers: (0..channels)
-                .map(|_| NoiseTracker::new(rate_hz, 1))
+                .map(|number| NoiseTracker::of_channel(rate_hz, number))
                 .collect(),
         }
     }
