@@ -23,6 +23,7 @@ pub mod audio;
 pub mod classic;
 pub mod diffusion;
 pub mod eval;
+pub mod image;
 pub mod metrics;
 pub mod model;
 pub mod rng;
