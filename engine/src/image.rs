@@ -5,12 +5,14 @@
 pub mod baselines;
 pub mod class;
 pub mod error;
+pub mod evaluation;
 pub mod idx;
 pub mod model;
 pub mod picture;
 pub mod rows;
 pub mod set;
 pub mod source;
+pub mod statistics;
 pub mod training;
 
 pub use error::ImageError;

@@ -26,5 +26,6 @@ pub mod eval;
 pub mod image;
 pub mod metrics;
 pub mod model;
+pub mod paper;
 pub mod rng;
 pub mod train;

@@ -12,9 +12,9 @@ use super::trainer::{Progress, ProgressObserver, SpectralTraining, TrainerError,
 use super::training_set::{Clip, EarlierSteps, SpectralTrainingSet};
 use crate::model::file::{Domain, ModelFile, ModelPart};
 use crate::model::{FeatureDraw, ModelKind};
-pub use crate::train::adam_run::{AdamOptions, Checkpoints, NoCheckpoints};
-pub(super) use crate::train::adam_run::draw_for_kind;
 use crate::train::adam_run;
+pub(super) use crate::train::adam_run::draw_for_kind;
+pub use crate::train::adam_run::{AdamOptions, Checkpoints, NoCheckpoints};
 use crate::train::{AdamState, Batch, Fold, TrainError, TrainingSet as _, read_fold};
 
 /// The run of one step: how its features are drawn, how it is trained, on what.
@@ -142,10 +142,10 @@ fn earlier_steps<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RandomFeatures;
-    use crate::train::Control;
     use crate::audio::model::{DenoiserModel, Mode};
+    use crate::model::RandomFeatures;
     use crate::model::trainable_parameters;
+    use crate::train::Control;
 
     fn clips() -> Vec<Clip> {
         (0..3)

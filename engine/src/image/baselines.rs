@@ -2,7 +2,7 @@
 
 use drfm_linalg::{cholesky, cholesky_solve};
 
-use super::model::{with_noise};
+use super::model::with_noise;
 use super::set::ImageSet;
 use crate::metrics::image::mean_psnr_db;
 
@@ -150,7 +150,11 @@ impl PcaWiener {
         }
         let mut out = ImageSet::new(noisy.width(), noisy.height());
         for image in noisy.images() {
-            let v: Vec<f64> = image.iter().zip(&self.mean).map(|(p, m)| f64::from(*p) - m).collect();
+            let v: Vec<f64> = image
+                .iter()
+                .zip(&self.mean)
+                .map(|(p, m)| f64::from(*p) - m)
+                .collect();
             let mut c: Vec<f64> = self.rows.iter().map(|r| dot(r, &v)).collect();
             cholesky_solve(&matrix, &mut c, n);
             let mut inside = vec![0.0; v.len()];
@@ -196,7 +200,10 @@ mod tests {
         let filter = PcaWiener::fitted(&train, 0.2);
         assert_eq!(filter.floor(), 0.0);
         let out = filter.denoise(&noisy, 0.25).clipped();
-        let (before, after) = (mean_psnr_db(&test, &noisy.clipped()), mean_psnr_db(&test, &out));
+        let (before, after) = (
+            mean_psnr_db(&test, &noisy.clipped()),
+            mean_psnr_db(&test, &out),
+        );
         assert!(after > before + 12.0, "{before} {after}");
         // A variance everywhere far above that of the noise changes nothing.
         let out = PcaWiener::new(&train, 1e6).denoise(&noisy, 0.25);
@@ -208,7 +215,12 @@ mod tests {
     #[test]
     fn smoothing_keeps_flat_images_and_helps_smooth_ones() {
         let flat = ImageSet::from_pixels(5, 4, vec![0.3; 20]);
-        assert!(gaussian_filter(&flat, 1.2).pixels().iter().all(|p| (p - 0.3).abs() < 1e-6));
+        assert!(
+            gaussian_filter(&flat, 1.2)
+                .pixels()
+                .iter()
+                .all(|p| (p - 0.3).abs() < 1e-6)
+        );
         let train = patterns(10, 1);
         let sigma = best_gaussian_width(&train, 0.2);
         let noisy = with_noise(&train, 0.2, 9);

@@ -61,7 +61,10 @@ impl FromStr for Class {
                 Some(label) => vec![label as u8],
                 None => vec![other.parse().map_err(|_| ImageError::NoClass {
                     asked: text.to_owned(),
-                    known: format!("shoes (sandal, sneaker and ankle-boot), {}", NAMES.join(", ")),
+                    known: format!(
+                        "shoes (sandal, sneaker and ankle-boot), {}",
+                        NAMES.join(", ")
+                    ),
                 })?],
             },
         };

@@ -49,7 +49,9 @@ pub enum ImageError {
         known: String,
     },
     /// Fewer images than wanted.
-    #[error("there are only {found} {what}, {wanted} were asked for: give more data or a smaller --count")]
+    #[error(
+        "there are only {found} {what}, {wanted} were asked for: give more data or a smaller --count"
+    )]
     TooFew {
         /// What kind of images.
         what: String,

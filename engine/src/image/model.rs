@@ -162,15 +162,38 @@ impl ImageModel {
         start: StartVariance,
         seed: u64,
     ) -> Result<ImageSet, ImageError> {
+        Ok(self
+            .generate_unclipped(count, sampler, start, seed)?
+            .clipped())
+    }
+
+    /// As [`Self::generate`], for data that has no bounds.
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    pub fn generate_unclipped(
+        &self,
+        count: usize,
+        sampler: Sampler,
+        start: StartVariance,
+        seed: u64,
+    ) -> Result<ImageSet, ImageError> {
         let d = self.recipe.width * self.recipe.height;
         let mut x = vec![0.0; count * d];
         for (i, part) in x.chunks_mut(TOGETHER * d).enumerate() {
             let mut rng = StableRng::new(seed, i as u64);
             let schedule = &self.recipe.schedule;
-            generate_into(&WideDrfm(&self.drfm), schedule, sampler, &mut rng, start, part)?;
+            generate_into(
+                &WideDrfm(&self.drfm),
+                schedule,
+                sampler,
+                &mut rng,
+                start,
+                part,
+            )?;
         }
         let x = ImageSet::from_pixels(self.recipe.width, self.recipe.height, x);
-        Ok(self.recipe.pixels(&x).clipped())
+        Ok(self.recipe.pixels(&x))
     }
 
     /// The timestep whose signal-to-noise ratio is nearest to that of images with noise of standard deviation
@@ -193,6 +216,22 @@ impl ImageModel {
         sampler: Sampler,
         seed: u64,
     ) -> Result<ImageSet, ImageError> {
+        Ok(self
+            .denoise_unclipped(noisy, noise_deviation, sampler, seed)?
+            .clipped())
+    }
+
+    /// As [`Self::denoise`], for data that has no bounds.
+    ///
+    /// # Errors
+    /// As [`Self::denoise`].
+    pub fn denoise_unclipped(
+        &self,
+        noisy: &ImageSet,
+        noise_deviation: f64,
+        sampler: Sampler,
+        seed: u64,
+    ) -> Result<ImageSet, ImageError> {
         let (width, height) = (self.recipe.width, self.recipe.height);
         if (noisy.width(), noisy.height()) != (width, height) {
             return Err(ImageError::Parameter(format!(
@@ -203,17 +242,28 @@ impl ImageModel {
         }
         let k = self.timestep_for(noise_deviation);
         let scale = self.recipe.schedule.alpha_bar(k).sqrt();
-        let x_k = self.recipe.normalised(noisy).map(|x| (f64::from(x) * scale) as f32);
+        let x_k = self
+            .recipe
+            .normalised(noisy)
+            .map(|x| (f64::from(x) * scale) as f32);
         let mut out = vec![0.0; x_k.pixels().len()];
         let together = TOGETHER * width * height;
         let parts = x_k.pixels().chunks(together).zip(out.chunks_mut(together));
         for (i, (x, out)) in parts.enumerate() {
             let mut rng = StableRng::new(seed, i as u64);
             let schedule = &self.recipe.schedule;
-            denoise_into(&WideDrfm(&self.drfm), schedule, sampler, k, x, &mut rng, out)?;
+            denoise_into(
+                &WideDrfm(&self.drfm),
+                schedule,
+                sampler,
+                k,
+                x,
+                &mut rng,
+                out,
+            )?;
         }
         let x = ImageSet::from_pixels(width, height, out);
-        Ok(self.recipe.pixels(&x).clipped())
+        Ok(self.recipe.pixels(&x))
     }
 }
 
@@ -281,7 +331,10 @@ mod tests {
     #[test]
     fn sizes_and_seeds_are_kept() {
         let m = model();
-        let run = |seed| m.generate(5, Sampler::Ddpm, StartVariance::Unit, seed).unwrap();
+        let run = |seed| {
+            m.generate(5, Sampler::Ddpm, StartVariance::Unit, seed)
+                .unwrap()
+        };
         assert_eq!(run(3), run(3));
         assert_ne!(run(3), run(4));
         assert_eq!((run(3).len(), run(3).width()), (5, 3));
@@ -289,7 +342,9 @@ mod tests {
         let clean = m.training_images().unwrap();
         assert_eq!(clean.len(), 2);
         let noisy = with_noise(&clean, 0.2, 1);
-        let out = m.denoise(&noisy, noise_deviation(0.2), Sampler::Mean, 1).unwrap();
+        let out = m
+            .denoise(&noisy, noise_deviation(0.2), Sampler::Mean, 1)
+            .unwrap();
         assert_eq!(out.len(), 2);
         let other = ImageSet::from_pixels(2, 3, vec![0.0; 6]);
         assert!(m.denoise(&other, 0.1, Sampler::Mean, 1).is_err());

@@ -56,7 +56,9 @@ pub fn read(path: &Path) -> Result<GrayImage, ImageError> {
     let told = |e: &dyn std::fmt::Display| {
         ImageError::file(
             path,
-            format!("this picture cannot be read ({e}): give a PNG or JPEG of at most {MAX_SIDE} pixels a side"),
+            format!(
+                "this picture cannot be read ({e}): give a PNG or JPEG of at most {MAX_SIDE} pixels a side"
+            ),
         )
     };
     let mut reader = ImageReader::open(path)
@@ -116,10 +118,15 @@ mod tests {
         assert_eq!(grey.get_pixel(0, 0), &Luma([255]));
         assert_eq!(grey.get_pixel(1, 1), &Luma([0]));
         assert!((100..240).contains(&grey.get_pixel(2, 0).0[0]));
-        assert_eq!(find(folder.path()).unwrap(), [path.clone()]);
+        assert_eq!(find(folder.path()).unwrap(), std::slice::from_ref(&path));
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("cannot be read"));
+        assert!(
+            read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be read")
+        );
         fs::remove_file(&path).unwrap();
         assert!(find(folder.path()).is_err());
     }

@@ -137,11 +137,17 @@ mod tests {
         set.push(&[0.0, 1.0]);
         set.push(&[0.5]);
         set.push(&[0.25, 0.75]);
-        assert_eq!((set.len(), set.image(1), set.image(2)), (2, &[0.25, 0.75][..], &[][..]));
+        assert_eq!(
+            (set.len(), set.image(1), set.image(2)),
+            (2, &[0.25, 0.75][..], &[][..])
+        );
         assert_eq!(set.part(1..9).pixels(), [0.25, 0.75]);
         let (mean, deviation) = set.mean_and_deviation();
         assert!((mean - 0.5).abs() < 1e-12 && (deviation - 0.15625f64.sqrt()).abs() < 1e-12);
-        assert_eq!(set.map(|p| p * 4.0 - 1.0).clipped().pixels(), [0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(
+            set.map(|p| p * 4.0 - 1.0).clipped().pixels(),
+            [0.0, 1.0, 0.0, 1.0]
+        );
         assert_eq!(ImageSet::new(2, 2).mean_and_deviation(), (0.0, 1.0));
         assert_eq!(ImageSet::from_pixels(2, 1, vec![1.0; 5]).len(), 2);
     }

@@ -116,7 +116,10 @@ impl Query {
             }
         };
         if !labels.is_file() {
-            return Err(ImageError::file(&labels, "there is no such file: check the name"));
+            return Err(ImageError::file(
+                &labels,
+                "there is no such file: check the name",
+            ));
         }
         let mut list = idx::read_labels(&labels)?;
         if list.len() != images.count() {
@@ -156,10 +159,9 @@ impl Query {
         let wanted = count.unwrap_or(1);
         if set.len() < wanted {
             return Err(ImageError::TooFew {
-                what: self
-                    .class
-                    .as_ref()
-                    .map_or("images".to_owned(), |c| format!("images of class {}", c.name())),
+                what: self.class.as_ref().map_or("images".to_owned(), |c| {
+                    format!("images of class {}", c.name())
+                }),
                 found: set.len(),
                 wanted,
             });
@@ -269,15 +271,30 @@ mod tests {
     #[test]
     fn labels_must_belong_to_the_images() {
         let folder = folder(9);
-        let told = query(folder.path(), "1").read(None).unwrap_err().to_string();
-        assert!(told.contains("9 labels") && told.contains("10 images"), "{told}");
+        let told = query(folder.path(), "1")
+            .read(None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            told.contains("9 labels") && told.contains("10 images"),
+            "{told}"
+        );
         fs::remove_file(folder.path().join("a-labels-idx1-ubyte")).unwrap();
-        let told = query(folder.path(), "1").read(None).unwrap_err().to_string();
+        let told = query(folder.path(), "1")
+            .read(None)
+            .unwrap_err()
+            .to_string();
         assert!(told.contains("--labels"), "{told}");
         let missing = Query {
             paths: vec![folder.path().join("no")],
             ..Query::default()
         };
-        assert!(missing.read(None).unwrap_err().to_string().contains("no such file"));
+        assert!(
+            missing
+                .read(None)
+                .unwrap_err()
+                .to_string()
+                .contains("no such file")
+        );
     }
 }

@@ -11,20 +11,23 @@ use super::rows::{FreshRows, arranged_rows};
 use super::set::ImageSet;
 use crate::diffusion::Schedule;
 use crate::model::file::{Domain, ModelFile, ModelPart};
+use crate::model::wide::WideDrfm;
 use crate::model::{Drfm, FeatureDraw, ModelKind, RandomFeatures};
 use crate::rng::StableRng;
 use crate::train::adam_run::{AdamOptions, AdamRun, Checkpoints, draw_for_kind};
-use crate::train::{Observer, TrainError, dual};
+use crate::train::{Batch, Observer, TrainError, dual};
 
 /// Default standard deviation of the weights times the square root of the number of pixels: how far, in radians,
 /// the angle of a feature goes for an image of deviation 1.
 pub const SCALE: f32 = 0.28;
 /// Default [`ImageTraining::gate_spread`].
 pub const GATE_SPREAD: f64 = 0.5;
+/// Default [`ImageTraining::gate_fall`].
+pub const GATE_FALL: f64 = 0.3;
 /// Default number of training rows of the closed form.
 pub const ROWS: usize = 10_000;
 /// Ridges to choose from by validation, relative to the mean diagonal.
-const RIDGES: [f64; 5] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
+const RIDGES: [f64; 4] = [1e-3, 3e-3, 1e-2, 3e-2];
 /// The ridge when there are too few images to set some aside.
 const RIDGE_WITHOUT_VALIDATION: f64 = 1e-2;
 /// Every fifth image is set aside to choose the ridge with.
@@ -63,11 +66,15 @@ pub struct ImageTraining {
     /// Blocks of features at right angles to each other.
     pub orthogonal: bool,
     /// DRFM in closed form: how fast gates turn along the timesteps. Its gates are
-    /// `theta1[k, n] = gate_spread * w_n * t_k + phase_n` with w_n from N(0, 1), uniform phases, and t_k the signal-to-noise
+    /// `cos(gate_spread * w_n * t_k + phase_n)` with w_n from N(0, 1), uniform phases, and t_k the signal-to-noise
     /// ratio of timestep k in dB, shifted and scaled to mean 0 and deviation 1: random Fourier features of the noise level. The
     /// model then is a ridge regression with the product of a kernel of images and a Gaussian kernel of
     /// noise levels; 0 makes it RF with one random amplitude a feature.
     pub gate_spread: f64,
+    /// DRFM in closed form: noise deviation (of images of deviation 1) beyond which gates fall as its inverse. The
+    /// prediction for a direction without signal is `x_k / sqrt(1 - alpha_bar_k)`, and this is what lets a sum of sines of bounded
+    /// size follow it; 1 and more leaves gates as they are.
+    pub gate_fall: f64,
     /// Seed of features, gates, rows and minibatches.
     pub seed: u64,
     /// How the coefficients are found.
@@ -88,6 +95,7 @@ impl ImageTraining {
             scale: SCALE,
             orthogonal: false,
             gate_spread: GATE_SPREAD,
+            gate_fall: GATE_FALL,
             seed: 1,
             trainer: ImageTrainer::ClosedForm { rows: ROWS },
         })
@@ -118,8 +126,10 @@ impl ImageTraining {
         for mut column in theta1.columns_mut() {
             let turn = self.gate_spread * rng.normal();
             let phase = rng.uniform_in(0.0, std::f64::consts::TAU);
-            for (theta, level) in column.iter_mut().zip(&levels) {
-                *theta = (turn * (level - mean) / deviation + phase) as f32;
+            for (k, (theta, level)) in column.iter_mut().zip(&levels).enumerate() {
+                let sigma = (1.0 - self.schedule.alpha_bar(k + 1)).sqrt();
+                let gate = libm::cos(turn * (level - mean) / deviation + phase);
+                *theta = libm::acos(gate * (self.gate_fall / sigma).min(1.0)) as f32;
             }
         }
         theta1
@@ -132,6 +142,9 @@ impl ImageTraining {
         }
         if !(self.gate_spread.is_finite() && self.gate_spread >= 0.0) {
             return refuse("the spread of the gates must be a number of at least 0");
+        }
+        if !(self.gate_fall.is_finite() && self.gate_fall > 0.0) {
+            return refuse("the fall of the gates must be a number above 0");
         }
         if let ImageTrainer::ClosedForm { rows } = self.trainer {
             if self.kind == ModelKind::Nn {
@@ -261,12 +274,23 @@ fn closed_form(
     // As many rows for an image of either fold, in whole pairs.
     let validation_rows = rows * held_out.len() / x0.len() / 2 * 2;
     let schedule = &training.schedule;
-    let mut batch =
-        arranged_rows(&train, schedule, rows - validation_rows, training.seed, TRAIN_ROWS)?;
+    let mut batch = arranged_rows(
+        &train,
+        schedule,
+        rows - validation_rows,
+        training.seed,
+        TRAIN_ROWS,
+    )?;
     let mut validation = vec![false; batch.len()];
     if validation_rows > 0 {
         // Noise of its own: rows at right angles to the training rows would make too hard a test.
-        let more = arranged_rows(&held_out, schedule, validation_rows, training.seed, VALIDATION_ROWS)?;
+        let more = arranged_rows(
+            &held_out,
+            schedule,
+            validation_rows,
+            training.seed,
+            VALIDATION_ROWS,
+        )?;
         validation.resize(batch.len() + more.len(), true);
         batch.append(&more)?;
     }
@@ -277,7 +301,14 @@ fn closed_form(
     };
     let features = RandomFeatures::draw(draw)?;
     let theta1 = training.gates(draw.n_features);
-    Ok(dual::solve(features, theta1, &batch, &validation, ridges, observer)?)
+    Ok(dual::solve(
+        features,
+        theta1,
+        &batch,
+        &validation,
+        ridges,
+        observer,
+    )?)
 }
 
 /// Mean squared error per pixel of the prediction of fresh noise in images, over all timesteps: what Algorithm 1 trains on.
@@ -300,24 +331,32 @@ pub fn fresh_loss(
     }
     let schedule = &model.recipe().schedule;
     let batch = super::rows::independent_rows(&x0, schedule, draws, seed, 0)?;
-    let mut sum = 0.0;
-    for k in 1..=schedule.timesteps() {
+    let errors = predictions(model, &batch);
+    let errors = errors
+        .iter()
+        .zip(batch.target())
+        .map(|(p, t)| f64::from(p - t));
+    Ok(errors.map(|e| e * e).sum::<f64>() / (batch.len() * d) as f64)
+}
+
+/// What a model predicts for rows of any timesteps, row after row.
+pub(crate) fn predictions(model: &ImageModel, batch: &Batch) -> Vec<f32> {
+    let d = batch.d_in();
+    let mut out = vec![0.0; batch.len() * d];
+    for k in 1..=batch.timesteps() {
         let rows: Vec<usize> = (0..batch.len())
             .filter(|i| usize::from(batch.timestep()[*i]) == k)
             .collect();
         let x: Vec<f32> = rows.iter().flat_map(|i| batch.x_row(*i)).copied().collect();
         let mut p = vec![0.0; x.len()];
-        if rows.is_empty() {
-            continue;
+        if !rows.is_empty() {
+            WideDrfm(model.drfm()).predict_rows_into(&x, k, &mut p);
         }
-        crate::model::wide::WideDrfm(model.drfm()).predict_rows_into(&x, k, &mut p);
-        for (p, i) in p.chunks_exact(d).zip(&rows) {
-            for (p, t) in p.iter().zip(batch.target_row(*i)) {
-                sum += f64::from(p - t).powi(2);
-            }
+        for (i, p) in rows.iter().zip(p.chunks_exact(d)) {
+            out[i * d..(i + 1) * d].copy_from_slice(p);
         }
     }
-    Ok(sum / (batch.len() * d) as f64)
+    out
 }
 
 #[cfg(test)]
@@ -376,13 +415,17 @@ mod tests {
                 });
             }
             let model = run(&t).unwrap();
-            let out = model.denoise(&noisy, noise_deviation(0.2), Sampler::Mean, 1).unwrap();
+            let out = model
+                .denoise(&noisy, noise_deviation(0.2), Sampler::Mean, 1)
+                .unwrap();
             let after = mean_psnr_db(&test, &out);
             let gain = if kind == ModelKind::Nn { 2.0 } else { 4.0 };
             assert!(after > before + gain, "{kind:?} {before} {after}");
             let loss = fresh_loss(&model, &blobs(40, 1), 20, 5).unwrap();
             assert!(loss < 0.8, "{kind:?} {loss}");
-            let made = model.generate(3, Sampler::Ddpm, StartVariance::Unit, 1).unwrap();
+            let made = model
+                .generate(3, Sampler::Ddpm, StartVariance::Unit, 1)
+                .unwrap();
             assert_eq!(made.len(), 3);
         }
     }
@@ -391,7 +434,13 @@ mod tests {
     fn files_hold_the_whole_model() {
         let model = run(&training(ModelKind::Drfm)).unwrap();
         let bytes = to_file(&model).unwrap().to_bytes().unwrap();
-        assert_eq!(bytes, to_file(&run(&training(ModelKind::Drfm)).unwrap()).unwrap().to_bytes().unwrap());
+        assert_eq!(
+            bytes,
+            to_file(&run(&training(ModelKind::Drfm)).unwrap())
+                .unwrap()
+                .to_bytes()
+                .unwrap()
+        );
         let read = ImageModel::from_file(ModelFile::from_bytes(&bytes).unwrap()).unwrap();
         assert_eq!(read.drfm(), model.drfm());
         let images = read.training_images().unwrap();
@@ -401,7 +450,10 @@ mod tests {
         }
         let mut other = ModelFile::from_bytes(&bytes).unwrap();
         other.domain = Domain::Spectral;
-        assert!(matches!(ImageModel::from_file(other), Err(ImageError::Domain(_))));
+        assert!(matches!(
+            ImageModel::from_file(other),
+            Err(ImageError::Domain(_))
+        ));
     }
 
     #[test]
@@ -413,13 +465,23 @@ mod tests {
         };
         assert!(refused(&|t| t.features = 0));
         assert!(refused(&|t| t.kind = ModelKind::Nn));
-        assert!(refused(&|t| t.trainer = ImageTrainer::ClosedForm { rows: 0 }));
+        assert!(refused(
+            &|t| t.trainer = ImageTrainer::ClosedForm { rows: 0 }
+        ));
         assert!(refused(&|t| t.scale = f32::NAN));
         assert!(refused(&|t| t.gate_spread = -1.0));
         assert!(ImageTraining::paper(10, 0).is_err());
         let none = ImageSet::new(8, 8);
         let mut go = |_: &TrainEvent| Control::Continue;
-        assert!(train(&training(ModelKind::Drfm), &none, &mut NoCheckpoints, &mut go).is_err());
+        assert!(
+            train(
+                &training(ModelKind::Drfm),
+                &none,
+                &mut NoCheckpoints,
+                &mut go
+            )
+            .is_err()
+        );
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub fn ssim(a: &[f32], b: &[f32], width: usize) -> f64 {
             let mut m = [0.0f64; 6];
             for dy in (-SSIM_RADIUS).max(-y)..=SSIM_RADIUS.min(height - 1 - y) {
                 for dx in (-SSIM_RADIUS).max(-x)..=SSIM_RADIUS.min(width - 1 - x) {
-                    let w = window[(dy + SSIM_RADIUS) as usize] * window[(dx + SSIM_RADIUS) as usize];
+                    let w =
+                        window[(dy + SSIM_RADIUS) as usize] * window[(dx + SSIM_RADIUS) as usize];
                     let at = ((y + dy) * width + x + dx) as usize;
                     let (p, q) = (f64::from(a[at]), f64::from(b[at]));
                     for (m, v) in m.iter_mut().zip([1.0, p, q, p * p, q * q, p * q]) {
@@ -94,7 +95,11 @@ pub fn frechet_distance(a: &ImageSet, b: &ImageSet) -> Option<f64> {
         return None;
     }
     let ((mean_a, rows_a), (mean_b, rows_b)) = (centred(a), centred(b));
-    let shift: f64 = mean_a.iter().zip(&mean_b).map(|(a, b)| (a - b).powi(2)).sum();
+    let shift: f64 = mean_a
+        .iter()
+        .zip(&mean_b)
+        .map(|(a, b)| (a - b).powi(2))
+        .sum();
     let power = |rows: &[Vec<f64>]| rows.iter().flatten().map(|v| v * v).sum::<f64>();
     // With C = R' R the singular values of R_a R_b' are the square roots of the eigenvalues of C_a C_b.
     let (short, long) = if rows_a.len() <= rows_b.len() {
@@ -131,7 +136,12 @@ fn centred(set: &ImageSet) -> (Vec<f64>, Vec<Vec<f64>>) {
     let scale = 1.0 / (n - 1.0).max(1.0).sqrt();
     let rows = set
         .images()
-        .map(|i| i.iter().zip(&mean).map(|(p, m)| (f64::from(*p) - m) * scale).collect())
+        .map(|i| {
+            i.iter()
+                .zip(&mean)
+                .map(|(p, m)| (f64::from(*p) - m) * scale)
+                .collect()
+        })
         .collect();
     (mean, rows)
 }
@@ -172,11 +182,7 @@ pub fn nearest(images: &ImageSet, set: &ImageSet, others_only: bool) -> Option<N
 }
 
 fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
-    let sum: f64 = a
-        .iter()
-        .zip(b)
-        .map(|(a, b)| f64::from(a - b).powi(2))
-        .sum();
+    let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
     (sum / a.len().max(1) as f64).sqrt()
 }
 

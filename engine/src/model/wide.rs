@@ -83,7 +83,12 @@ impl WideDrfm<'_> {
                         }
                     }
                     let theta2 = &theta2[first * d_out..(first + count) * d_out];
-                    multiply(Matrix::new(&phi, count), Matrix::new(theta2, d_out), true, &mut sum);
+                    multiply(
+                        Matrix::new(&phi, count),
+                        Matrix::new(theta2, d_out),
+                        true,
+                        &mut sum,
+                    );
                 }
                 sum
             })

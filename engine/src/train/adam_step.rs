@@ -152,7 +152,8 @@ impl Workspace {
                         *out = s * g;
                     }
                     let theta2 = &theta2[b.first * d_out..][..b.count * d_out];
-                    let (gated, theta2) = (Matrix::new(&b.gated, b.count), Matrix::new(theta2, d_out));
+                    let (gated, theta2) =
+                        (Matrix::new(&b.gated, b.count), Matrix::new(theta2, d_out));
                     multiply(gated, theta2, true, &mut sum);
                 }
                 sum
@@ -190,7 +191,12 @@ impl Workspace {
             .for_each(|(((b, theta2), first), second)| {
                 let mut gradient = vec![0.0; theta2.len()];
                 let error = Matrix::new(error, d_out);
-                multiply(Matrix::new(&b.gated, b.count).t(), error, false, &mut gradient);
+                multiply(
+                    Matrix::new(&b.gated, b.count).t(),
+                    error,
+                    false,
+                    &mut gradient,
+                );
                 if kind != ModelKind::Rf {
                     multiply(error, Matrix::new(theta2, d_out).t(), false, &mut b.gated);
                 }
@@ -212,10 +218,8 @@ impl Workspace {
                     .zip(first.axis_chunks_iter_mut(Axis(1), BLOCK))
                     .zip(second.axis_chunks_iter_mut(Axis(1), BLOCK))
                     .collect();
-                columns
-                    .into_par_iter()
-                    .zip(&self.blocks)
-                    .for_each(|(((mut w, mut first), mut second), b)| {
+                columns.into_par_iter().zip(&self.blocks).for_each(
+                    |(((mut w, mut first), mut second), b)| {
                         let slopes = slopes(b);
                         let mut gradient = vec![0.0; d_in * b.count];
                         let (x, slopes) = (Matrix::new(x, d_in), Matrix::new(&slopes, b.count));
@@ -223,13 +227,16 @@ impl Workspace {
                         let rows = w.rows_mut().into_iter().zip(gradient.chunks_exact(b.count));
                         let rows = rows.zip(first.rows_mut().into_iter().zip(second.rows_mut()));
                         for ((mut w, g), (mut first, mut second)) in rows {
-                            if let (Some(w), Some(first), Some(second)) =
-                                (w.as_slice_mut(), first.as_slice_mut(), second.as_slice_mut())
-                            {
+                            if let (Some(w), Some(first), Some(second)) = (
+                                w.as_slice_mut(),
+                                first.as_slice_mut(),
+                                second.as_slice_mut(),
+                            ) {
                                 rates.apply(w, g, first, second);
                             }
                         }
-                    });
+                    },
+                );
             }
             let mut gradient = vec![0.0; n];
             for b in &self.blocks {
@@ -332,7 +339,12 @@ mod tests {
                 let wide = |a: &ndarray::Array2<f32>| a.iter().map(|v| f64::from(*v)).collect();
                 let base: [Vec<f64>; 4] = [
                     wide(model.features().weights()),
-                    model.features().bias().iter().map(|v| f64::from(*v)).collect(),
+                    model
+                        .features()
+                        .bias()
+                        .iter()
+                        .map(|v| f64::from(*v))
+                        .collect(),
                     wide(model.theta1()),
                     wide(model.theta2()),
                 ];

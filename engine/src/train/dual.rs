@@ -149,9 +149,7 @@ struct Dual<'a> {
 impl Dual<'_> {
     /// `cos(theta1)` of the features of a block, K x block.
     fn gates(&self, (first, count): (usize, usize)) -> Vec<f32> {
-        let part = self
-            .theta1
-            .slice(ndarray::s![.., first..first + count]);
+        let part = self.theta1.slice(ndarray::s![.., first..first + count]);
         part.iter().map(|t| libm::cosf(*t)).collect()
     }
 
@@ -217,22 +215,28 @@ impl Dual<'_> {
         }
         let mut matrix = vec![0.0f64; m * m];
         // Column j of the lower triangle is row j of the upper one; chosen is ascending.
-        matrix.par_chunks_mut(m).enumerate().for_each(|(j, column)| {
-            let at = chosen[j];
-            for (a, i) in column.iter_mut().zip(chosen).skip(j) {
-                *a = f64::from(gram[i * all + at]);
-            }
-            column[j] += lambda;
-        });
+        matrix
+            .par_chunks_mut(m)
+            .enumerate()
+            .for_each(|(j, column)| {
+                let at = chosen[j];
+                for (a, i) in column.iter_mut().zip(chosen).skip(j) {
+                    *a = f64::from(gram[i * all + at]);
+                }
+                column[j] += lambda;
+            });
         if !cholesky(&mut matrix, m) {
             return Err(TrainError::Unsolvable("alpha"));
         }
         let mut columns = vec![0.0f64; m * d];
-        columns.par_chunks_mut(m).enumerate().for_each(|(o, column)| {
-            for (c, i) in column.iter_mut().zip(chosen) {
-                *c = f64::from(self.rows.target_row(*i)[o]);
-            }
-        });
+        columns
+            .par_chunks_mut(m)
+            .enumerate()
+            .for_each(|(o, column)| {
+                for (c, i) in column.iter_mut().zip(chosen) {
+                    *c = f64::from(self.rows.target_row(*i)[o]);
+                }
+            });
         // Right-hand sides are independent of each other.
         columns
             .par_chunks_mut(m * 64)
@@ -268,7 +272,12 @@ impl Dual<'_> {
                 .flat_map(|i| train.iter().map(move |j| gram[i.max(j) * all + i.min(j)]))
                 .collect();
             let mut p = vec![0.0f32; rows.len() * d];
-            multiply(Matrix::new(&products, train.len()), Matrix::new(&alpha, d), false, &mut p);
+            multiply(
+                Matrix::new(&products, train.len()),
+                Matrix::new(&alpha, d),
+                false,
+                &mut p,
+            );
             for (p, i) in p.chunks_exact(d).zip(rows) {
                 for (p, t) in p.iter().zip(self.rows.target_row(*i)) {
                     sum += f64::from(p - t).powi(2);
@@ -296,7 +305,12 @@ impl Dual<'_> {
                     let gates = self.gates(block);
                     let mut phi = vec![0.0; rows * block.1];
                     self.phi_into(0, block, &gates, &mut phi);
-                    multiply(Matrix::new(&phi, block.1).t(), Matrix::new(alpha, d), false, out);
+                    multiply(
+                        Matrix::new(&phi, block.1).t(),
+                        Matrix::new(alpha, d),
+                        false,
+                        out,
+                    );
                 });
         }
         theta2
@@ -340,8 +354,7 @@ mod tests {
             ridge_grid: vec![1e-2],
             weights: TimestepWeights::PerRow,
         };
-        let (primal, report) =
-            crate::train::closed_form::solve(&stats, &params, &mut go).unwrap();
+        let (primal, report) = crate::train::closed_form::solve(&stats, &params, &mut go).unwrap();
         // The primal ridge is relative to each timestep's mean diagonal, summed with its rows.
         let (trace, lambda) = stats.sums(Fold::Train).iter().fold((0.0, 0.0), |sums, s| {
             let mut at = 0;
@@ -365,7 +378,12 @@ mod tests {
             &mut go,
         )
         .unwrap();
-        assert!((found.loss - report.loss).abs() < 1e-4, "{} {}", found.loss, report.loss);
+        assert!(
+            (found.loss - report.loss).abs() < 1e-4,
+            "{} {}",
+            found.loss,
+            report.loss
+        );
         for (a, b) in primal.theta2().iter().zip(dual.theta2()) {
             assert!((a - b).abs() < 2e-3, "{a} {b}");
         }
@@ -378,21 +396,41 @@ mod tests {
         let features = RandomFeatures::draw(&FeatureDraw::gaussian(4, 900, 3, 0.7)).unwrap();
         let theta1 = Array2::from_shape_fn((5, 900), |(k, i)| (k * i) as f32 * 0.01);
         let run = |grid: &[f64]| {
-            solve(features.clone(), theta1.clone(), &batch, &validation, grid, &mut go)
+            solve(
+                features.clone(),
+                theta1.clone(),
+                &batch,
+                &validation,
+                grid,
+                &mut go,
+            )
         };
         let (model, report) = run(&[1e-6, 1e-3, 1e-1]).unwrap();
         assert_eq!(report.ridges.len(), 3);
-        let best = report.ridges.iter().min_by(|a, b| a.validation_loss.partial_cmp(&b.validation_loss).unwrap());
+        let best = report
+            .ridges
+            .iter()
+            .min_by(|a, b| a.validation_loss.partial_cmp(&b.validation_loss).unwrap());
         assert_eq!(best.unwrap().ridge, report.chosen_ridge);
         let mut sum = 0.0;
         for i in 0..400 {
             let mut p = [0.0; 3];
-            model.predict_rows_into(batch.x_row(i), batch.timestep()[i].into(), &mut Vec::new(), &mut p);
+            model.predict_rows_into(
+                batch.x_row(i),
+                batch.timestep()[i].into(),
+                &mut Vec::new(),
+                &mut p,
+            );
             for (p, t) in p.iter().zip(batch.target_row(i)) {
                 sum += f64::from(p - t).powi(2);
             }
         }
-        assert!((sum / 1200.0 - report.loss).abs() < 1e-3, "{} {}", sum / 1200.0, report.loss);
+        assert!(
+            (sum / 1200.0 - report.loss).abs() < 1e-3,
+            "{} {}",
+            sum / 1200.0,
+            report.loss
+        );
         assert_eq!(run(&[1e-3]).unwrap(), run(&[1e-3]).unwrap());
         assert!(run(&[]).is_err());
         assert!(run(&[0.0]).is_err());
