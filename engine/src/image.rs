@@ -2,6 +2,7 @@
 //!
 //! `x_0` is a whole image, its pixels shifted and scaled by two numbers of the training set to mean 0 and deviation 1;
 
+pub mod augment;
 pub mod baselines;
 pub mod class;
 pub mod error;

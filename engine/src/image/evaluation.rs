@@ -41,6 +41,8 @@ pub struct Evaluation {
     pub psnr_gaussian_db: Option<f64>,
     /// Of the PCA-Wiener filter of the training images.
     pub psnr_pca_wiener_db: Option<f64>,
+    /// Of the PCA-Wiener filter of the copies of the training images that the model was trained on too, if it was.
+    pub psnr_pca_wiener_copies_db: Option<f64>,
     /// Mean SSIM of the noisy images.
     pub ssim_noisy: f64,
     /// Mean SSIM of the denoised images.
@@ -84,10 +86,17 @@ pub fn evaluate(
     let noisy = with_noise(&clean, options.noise_share, options.seed);
     let denoised = model.denoise(&noisy, deviation, options.sampler, options.seed)?;
     let train = model.training_images();
+    let mut with_copies = None;
     let filtered = train.as_ref().map(|train| {
         let width = best_gaussian_width(train, options.noise_share);
         let gaussian = gaussian_filter(&noisy, width).clipped();
         let wiener = PcaWiener::fitted(train, options.noise_share);
+        let copies = model.augmentation().copies(train);
+        if copies.len() > train.len() {
+            let wiener = PcaWiener::new(&copies, wiener.floor());
+            let out = wiener.denoise(&noisy, deviation).clipped();
+            with_copies = Some(mean_psnr_db(&clean, &out));
+        }
         (gaussian, wiener.denoise(&noisy, deviation).clipped())
     });
     let of = |f: &dyn Fn(&ImageSet, &ImageSet) -> f64, second: bool| {
@@ -111,6 +120,7 @@ pub fn evaluate(
         psnr_db: mean_psnr_db(&clean, &denoised),
         psnr_gaussian_db: of(&mean_psnr_db, false),
         psnr_pca_wiener_db: of(&mean_psnr_db, true),
+        psnr_pca_wiener_copies_db: with_copies,
         ssim_noisy: mean_ssim(&clean, &noisy.clipped()),
         ssim: mean_ssim(&clean, &denoised),
         ssim_gaussian: of(&mean_ssim, false),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::augment::Augmentation;
 use super::error::ImageError;
 use super::set::ImageSet;
 use crate::diffusion::{Sampler, Schedule, StartVariance, denoise_into, generate_into};
@@ -139,6 +140,15 @@ impl ImageModel {
     #[must_use]
     pub const fn training(&self) -> &serde_json::Value {
         &self.training
+    }
+
+    /// The copies of its images that it was trained on.
+    #[must_use]
+    pub fn augmentation(&self) -> Augmentation {
+        let found = self.training.pointer("/options/augmentation").cloned();
+        found
+            .and_then(|a| serde_json::from_value(a).ok())
+            .unwrap_or_default()
     }
 
     /// The images it was trained on, if its file keeps them.

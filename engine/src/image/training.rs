@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use super::augment::Augmentation;
 use super::error::ImageError;
 use super::model::{ImageModel, ImageRecipe, KEPT, PART, kept};
 use super::rows::{FreshRows, arranged_rows};
@@ -19,7 +20,7 @@ use crate::train::{Batch, Observer, TrainError, dual};
 
 /// Default standard deviation of the weights times the square root of the number of pixels: how far, in radians,
 /// the angle of a feature goes for an image of deviation 1.
-pub const SCALE: f32 = 0.28;
+pub const SCALE: f32 = 0.1;
 /// Default [`ImageTraining::gate_spread`].
 pub const GATE_SPREAD: f64 = 0.5;
 /// Default [`ImageTraining::gate_fall`].
@@ -27,7 +28,7 @@ pub const GATE_FALL: f64 = 0.3;
 /// Default number of training rows of the closed form.
 pub const ROWS: usize = 10_000;
 /// Ridges to choose from by validation, relative to the mean diagonal.
-const RIDGES: [f64; 4] = [1e-3, 3e-3, 1e-2, 3e-2];
+const RIDGES: [f64; 4] = [1e-3, 2e-3, 4e-3, 1e-2];
 /// The ridge when there are too few images to set some aside.
 const RIDGE_WITHOUT_VALIDATION: f64 = 1e-2;
 /// Every fifth image is set aside to choose the ridge with.
@@ -75,6 +76,9 @@ pub struct ImageTraining {
     /// prediction for a direction without signal is `x_k / sqrt(1 - alpha_bar_k)`, and this is what lets a sum of sines of bounded
     /// size follow it; 1 and more leaves gates as they are.
     pub gate_fall: f64,
+    /// Copies of the images that are trained on too; the paper has none.
+    #[serde(default)]
+    pub augmentation: Augmentation,
     /// Seed of features, gates, rows and minibatches.
     pub seed: u64,
     /// How the coefficients are found.
@@ -96,6 +100,7 @@ impl ImageTraining {
             orthogonal: false,
             gate_spread: GATE_SPREAD,
             gate_fall: GATE_FALL,
+            augmentation: Augmentation::default(),
             seed: 1,
             trainer: ImageTrainer::ClosedForm { rows: ROWS },
         })
@@ -146,6 +151,9 @@ impl ImageTraining {
         if !(self.gate_fall.is_finite() && self.gate_fall > 0.0) {
             return refuse("the fall of the gates must be a number above 0");
         }
+        if self.augmentation.shift > 8 {
+            return refuse("copies can be shifted by at most 8 pixels");
+        }
         if let ImageTrainer::ClosedForm { rows } = self.trainer {
             if self.kind == ModelKind::Nn {
                 return refuse(
@@ -183,6 +191,7 @@ pub fn train(
             (drfm, report.map_err(|e| ImageError::Recipe(e.to_string()))?)
         }
         ImageTrainer::Adam(options) => {
+            let x0 = training.augmentation.copies(&x0);
             let run = AdamRun {
                 name: PART,
                 draw: &draw,
@@ -273,6 +282,8 @@ fn closed_form(
     let (train, held_out) = (pick(false), pick(true));
     // As many rows for an image of either fold, in whole pairs.
     let validation_rows = rows * held_out.len() / x0.len() / 2 * 2;
+    let train = training.augmentation.copies(&train);
+    let held_out = training.augmentation.copies(&held_out);
     let schedule = &training.schedule;
     let mut batch = arranged_rows(
         &train,

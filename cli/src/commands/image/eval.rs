@@ -87,6 +87,13 @@ fn as_text(found: &Evaluation) -> String {
         found.psnr_pca_wiener_db,
         found.ssim_pca_wiener,
     );
+    if found.psnr_pca_wiener_copies_db.is_some() {
+        row(
+            "PCA-Wiener, with copies",
+            found.psnr_pca_wiener_copies_db,
+            None,
+        );
+    }
     row("model", Some(found.psnr_db), Some(found.ssim));
     let mut text = format!("Denoising, {} images\n{table}", found.images);
     if let Some(g) = &found.generation {

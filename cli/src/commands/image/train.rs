@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use drfm_engine::audio::trainer::Progress;
 use drfm_engine::diffusion::Schedule;
+use drfm_engine::image::augment::Augmentation;
 use drfm_engine::image::statistics::{ImageStats, NORMALISATION, Shard};
 use drfm_engine::image::training::{self, ImageTrainer, ImageTraining, fresh_loss};
 use drfm_engine::model::{ModelKind, trainable_parameters};
@@ -98,6 +99,12 @@ pub struct Arguments {
     /// Draw features in blocks at right angles to each other.
     #[arg(long)]
     orthogonal: bool,
+    /// Train on mirrored copies of the images too.
+    #[arg(long)]
+    mirror: bool,
+    /// Train on copies shifted by up to this many pixels too.
+    #[arg(long, value_name = "PIXELS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8))]
+    shift: u32,
     /// Seed of everything random.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -311,6 +318,10 @@ fn options(arguments: &Arguments) -> Result<ImageTraining, Failure> {
     training.gate_spread = arguments.gate_spread;
     training.gate_fall = arguments.gate_fall;
     training.orthogonal = arguments.orthogonal;
+    training.augmentation = Augmentation {
+        mirror: arguments.mirror,
+        shift: arguments.shift as usize,
+    };
     training.seed = arguments.seed;
     training.trainer = if adam {
         ImageTrainer::Adam(AdamOptions {
