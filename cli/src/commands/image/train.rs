@@ -112,7 +112,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     stats_out: Option<PathBuf>,
     /// With --stats-out: take part I of N of the images, such as 2/4.
-    #[arg(long, value_name = "I/N", value_parser = parse_shard, requires = "stats_out")]
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<ShardChoice>,
     /// With --stats-out: noisy rows of each image.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -299,6 +299,9 @@ fn options(arguments: &Arguments) -> Result<ImageTraining, Failure> {
         return usage(
             "only closed-form training gathers sums that can be merged: leave out --stats-out, or train with --trainer closed-form",
         );
+    }
+    if arguments.shard.is_some() && arguments.stats_out.is_none() {
+        return usage("--shard is for --stats-out: give that too, or leave it out");
     }
     if !adam
         && (arguments.epochs.is_some()

@@ -5,6 +5,7 @@ use drfm_engine::image::ImageSet;
 use drfm_engine::image::model::ImageModel;
 use drfm_engine::model::Drfm;
 use drfm_engine::model::ModelKind;
+use drfm_engine::model::gates::{features_by_use, power_per_output};
 use drfm_engine::paper::bound::{Point, compare};
 use drfm_engine::paper::images::{self, Method, Sizes};
 use image::RgbImage;
@@ -36,7 +37,7 @@ pub fn run(lab: &mut Lab<'_>, class: &str) -> Result<(), Failure> {
     };
     let training = images::training(ModelKind::Drfm, Method::ClosedForm, &sizes)?;
     let trained = lab.train(&format!("{class}, DRFM, closed form"), &training, &train)?;
-    let (model, used) = (&trained.model, most_used(trained.model.drfm()));
+    let (model, used) = (&trained.model, features_by_use(trained.model.drfm()));
     save(&gates(model.drfm(), &used), &lab.path("gates.png"))?;
     save(
         &gate_curves(model, &training.schedule, &used),
@@ -72,23 +73,6 @@ pub fn run(lab: &mut Lab<'_>, class: &str) -> Result<(), Failure> {
         images::TIMESTEPS
     );
     lab.tell("explain", &text, &json!(points))
-}
-
-/// Features by how much they contribute, gates included: the norm of their theta2 times the RMS of their gates.
-fn most_used(model: &Drfm) -> Vec<usize> {
-    let k = model.timesteps();
-    let mut use_of: Vec<(usize, f64)> = (0..model.n_features())
-        .map(|n| {
-            let row = model.theta2().row(n);
-            let square: f64 = row.iter().map(|t| f64::from(*t).powi(2)).sum();
-            let gates: f64 = (0..k)
-                .map(|k| f64::from(model.theta1()[[k, n]]).cos().powi(2))
-                .sum();
-            (n, square * gates)
-        })
-        .collect();
-    use_of.sort_by(|a, b| b.1.total_cmp(&a.1));
-    use_of.into_iter().map(|(n, _)| n).collect()
 }
 
 /// A row per timestep, a column per feature, most used first: bright is open, black is closed.
@@ -134,8 +118,7 @@ fn patterns(model: &ImageModel, used: &[usize]) -> RgbImage {
         look_for.push(&centred(&column));
         predict.push(&centred(&model.drfm().theta2().row(*n).to_vec()));
     }
-    // The sum over features of what they predict for the mean of what they see: the linear part of the model.
-    let spectrum = ImageSet::from_pixels(w, h, centred(&mean_power(model)));
+    let spectrum = ImageSet::from_pixels(w, h, centred(&power_per_output(model.drfm())));
     sheets(
         &[
             ("LOOKED FOR - W", &look_for),
@@ -144,17 +127,6 @@ fn patterns(model: &ImageModel, used: &[usize]) -> RgbImage {
         ],
         3,
     )
-}
-
-fn mean_power(model: &ImageModel) -> Vec<f32> {
-    let theta2 = model.drfm().theta2();
-    let mut power = vec![0.0f64; theta2.ncols()];
-    for row in theta2.rows() {
-        for (p, t) in power.iter_mut().zip(row) {
-            *p += f64::from(*t).powi(2);
-        }
-    }
-    power.iter().map(|p| p.sqrt() as f32).collect()
 }
 
 /// Around the middle of 0 to 1.

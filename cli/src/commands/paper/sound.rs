@@ -36,7 +36,7 @@ fn clips(lab: &Lab<'_>) -> Result<(Clips, Vec<String>), Failure> {
     for instrument in ["guitar", "flute"] {
         let folder = lab.arguments.data.join(instrument).join("train");
         let mut points = None;
-        for path in find_audio_files(&[folder.clone()], false).map_err(Failure::of)? {
+        for path in find_audio_files(std::slice::from_ref(&folder), false).map_err(Failure::of)? {
             points = audio::read_points(&path).map_err(Failure::of)?;
             if points.is_some() {
                 names.push(
