@@ -39,9 +39,11 @@ enum Command {
     Denoise(commands::denoise::Arguments),
     Train(commands::train::Arguments),
     Merge(commands::merge::Arguments),
+    Paper(commands::paper::Arguments),
     Eval(commands::eval::Arguments),
     Inspect(commands::inspect::Arguments),
     Generate(commands::generate::Arguments),
+    Image(commands::image::Arguments),
     Completions(commands::completions::Arguments),
 }
 
@@ -54,9 +56,11 @@ pub fn run() -> ExitCode {
         Command::Denoise(a) => commands::denoise::run(a),
         Command::Train(a) => commands::train::run(a),
         Command::Merge(a) => commands::merge::run(a),
+        Command::Paper(a) => commands::paper::run(a),
         Command::Eval(a) => commands::eval::run(a),
         Command::Inspect(a) => commands::inspect::run(a),
         Command::Generate(a) => commands::generate::run(a),
+        Command::Image(a) => commands::image::run(a),
         Command::Completions(a) => commands::completions::run(a),
     };
     match done {

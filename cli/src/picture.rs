@@ -8,6 +8,8 @@ use image::{Rgb, RgbImage};
 use crate::failure::Failure;
 
 mod font;
+pub mod grid;
+pub mod panel;
 
 /// Size of one spectrogram in pixels.
 const WIDTH: u32 = 900;

@@ -13,17 +13,21 @@
 //! | Algorithm 1, sampling to the letter | [`diffusion::sampler::Sampler::Paper`] |
 //! | Section 2.2, DDPM sampling | [`diffusion::sampler::Sampler::Ddpm`] |
 //! | RF and NN of Section 4 | [`model::baselines`] |
+//! | Section 4.1, images | [`image`] |
+//! | figures 2 to 7, the bound of Eq. 25 and 30 | [`paper`] |
 //!
 //! How sound becomes x_k: [`audio::step`] picks a bin's timestep by its local SNR, turns and scales its patch, and takes
 //! the predicted noise away; [`audio::recipe`] holds every tuned number of it.
 //!
-//! Dependencies point one way: `diffusion` <- `model` <- `train`; `audio` uses all three.
+//! Dependencies point one way: `diffusion` <- `model` <- `train`; `audio` and `image` use all three, `paper` uses both.
 
 pub mod audio;
 pub mod classic;
 pub mod diffusion;
 pub mod eval;
+pub mod image;
 pub mod metrics;
 pub mod model;
+pub mod paper;
 pub mod rng;
 pub mod train;

@@ -1,3 +1,4 @@
 //! Measures of quality.
 pub mod align;
 pub mod audio;
+pub mod image;

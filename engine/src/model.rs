@@ -6,6 +6,7 @@ pub mod features;
 pub mod file;
 pub mod gates;
 pub mod sine;
+pub mod wide;
 
 pub use baselines::{ModelKind, nn_features_matching, trainable_parameters};
 pub use drfm::{Drfm, DrfmPredictor};

@@ -1,9 +1,12 @@
 //! Training: closed form and Adam.
 pub mod adam;
+pub mod adam_run;
+mod adam_step;
 mod alternating;
 pub mod batch;
 pub mod closed_form;
 mod codec;
+pub mod dual;
 pub mod error;
 pub mod params;
 pub mod stats;

@@ -8,6 +8,7 @@ use drfm_engine::audio::file_denoise::same_file;
 use drfm_engine::audio::trainer::{Stage, StageStats, solve_stage};
 use serde_json::json;
 
+use super::image;
 use super::train::write_stats;
 use super::training::{Bar, check_target, steps_table};
 use crate::failure::Failure;
@@ -67,6 +68,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 path.display()
             )));
         }
+    }
+    if image::merge::are_of_images(&arguments.stats) {
+        if arguments.base.is_some() {
+            return Err(Failure::Usage(
+                "statistics of images have one stage only: leave out --base".to_owned(),
+            ));
+        }
+        return image::merge::run(&image::merge::Wish {
+            stats: &arguments.stats,
+            output: arguments.output.as_deref(),
+            stats_out: arguments.stats_out.as_deref(),
+            json: arguments.json,
+        });
     }
     let base = arguments
         .base

@@ -27,7 +27,7 @@ use super::training::{Bar, Loss, check_target, losses_table, peak_memory_bytes, 
 use crate::failure::Failure;
 use crate::{interrupt, models, report};
 
-mod checkpoint;
+pub(super) mod checkpoint;
 mod choice;
 
 /// Makes a model from clean recordings.

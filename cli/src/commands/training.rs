@@ -58,6 +58,7 @@ impl Bar {
         let (number, count) = progress.position;
         let (doing, done, total) = match progress.event {
             TrainEvent::PartsRead { done, total, .. } => ("listening", *done as u64, *total as u64),
+            TrainEvent::Features { done, total } => ("multiplying", *done as u64, *total as u64),
             TrainEvent::Round { round, rounds, .. } => ("solving", *round as u64, *rounds as u64),
             TrainEvent::Step { step, steps, loss } => {
                 self.note(progress.step, *step, *loss);

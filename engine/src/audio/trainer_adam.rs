@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::chain::StepModel;
 use super::model::SpectralRecipe;
 use super::range::RangeStats;
@@ -16,80 +14,11 @@ use super::trainer::{
 };
 use super::training_set::{Clip, EarlierSteps, SpectralTrainingSet};
 use crate::model::file::{Domain, ModelFile, ModelPart};
-use crate::model::{FeatureDraw, ModelKind, RandomFeatures, nn_features_matching};
-use crate::train::{
-    AdamParams, AdamState, Batch, Control, Fold, TrainError, TrainEvent, TrainingSet as _,
-    read_fold,
-};
-
-/// What a user may choose about Adam; the rest is as in [`AdamParams::default`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdamOptions {
-    /// Steps in all, at least 1.
-    pub steps: u64,
-    /// Rows of a minibatch, 1 to 65536.
-    pub batch: usize,
-    /// Step size, above 0.
-    pub learning_rate: f32,
-    /// Steps between two checkpoints, at least 1; rounded up to whole reports.
-    pub checkpoint_every: u64,
-}
-
-impl Default for AdamOptions {
-    fn default() -> Self {
-        let params = AdamParams::default();
-        Self {
-            steps: params.steps,
-            batch: params.batch,
-            learning_rate: params.learning_rate,
-            checkpoint_every: 5_000,
-        }
-    }
-}
-
-impl AdamOptions {
-    fn params(&self, kind: ModelKind, seed: u64) -> AdamParams {
-        AdamParams {
-            kind,
-            steps: self.steps,
-            batch: self.batch,
-            learning_rate: self.learning_rate,
-            seed,
-            ..AdamParams::default()
-        }
-    }
-}
-
-/// Where runs are kept, so that a stopped one can go on: the caller's files. [`AdamState::write_to`] and
-/// [`AdamState::read_from`] are the format.
-pub trait Checkpoints {
-    /// The saved run of a step; `None` if there is none.
-    ///
-    /// # Errors
-    /// If there is one and it cannot be read.
-    fn load(&mut self, step: &str) -> Result<Option<AdamState>, TrainError>;
-
-    /// Keeps the run of a step: every [`AdamOptions::checkpoint_every`] steps, when it is stopped and when it is done.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    fn save(&mut self, step: &str, state: &AdamState) -> Result<(), TrainError>;
-}
-
-/// Keeps nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct NoCheckpoints;
-
-impl Checkpoints for NoCheckpoints {
-    fn load(&mut self, _: &str) -> Result<Option<AdamState>, TrainError> {
-        Ok(None)
-    }
-
-    fn save(&mut self, _: &str, _: &AdamState) -> Result<(), TrainError> {
-        Ok(())
-    }
-}
+use crate::model::{FeatureDraw, ModelKind};
+use crate::train::adam_run;
+pub(super) use crate::train::adam_run::draw_for_kind;
+pub use crate::train::adam_run::{AdamOptions, Checkpoints, NoCheckpoints};
+use crate::train::{AdamState, Batch, Fold, TrainError, TrainingSet as _, read_fold};
 
 /// The run of one step: how its features are drawn, how it is trained, on what.
 pub(super) struct AdamRun<'a> {
@@ -110,83 +39,24 @@ impl AdamRun<'_> {
         checkpoints: &mut dyn Checkpoints,
         observer: ProgressObserver<'_>,
     ) -> Result<AdamState, TrainerError> {
-        let params = options.params(self.kind, self.draw.seed);
-        params.check()?;
-        let mut state = match checkpoints.load(self.name)? {
-            Some(state) => self.continued(state, &params)?,
-            None => {
-                let features = RandomFeatures::draw(self.draw).map_err(TrainError::from)?;
-                AdamState::new(features, self.rows.timesteps(), self.rows.d_out(), params)?
-            }
+        let run = adam_run::AdamRun {
+            name: self.name,
+            draw: self.draw,
+            kind: self.kind,
+            rows: self.rows,
         };
-        while state.step() < options.steps {
-            let pause = state.step() + options.checkpoint_every.max(1);
-            let mut stopped = false;
-            state.train(self.rows, &mut |event| {
-                let progress = Progress {
-                    step: self.name,
-                    position: self.position,
-                    event,
-                };
-                stopped = observer(&progress) == Control::Stop;
-                // A pause is a stop of the run, not of the training: it goes on below with the same bits.
-                let pauses = matches!(event, TrainEvent::Step { step, .. } if *step >= pause);
-                if stopped || pauses {
-                    Control::Stop
-                } else {
-                    Control::Continue
-                }
-            })?;
-            checkpoints.save(self.name, &state)?;
-            if stopped {
-                return Err(TrainError::Stopped.into());
-            }
-        }
-        Ok(state)
+        let trained = run.train(options, checkpoints, &mut |event| {
+            observer(&Progress {
+                step: self.name,
+                position: self.position,
+                event,
+            })
+        });
+        trained.map_err(|e| match e {
+            TrainError::OtherRun(_) => TrainerError::Mismatch(e.to_string()),
+            other => other.into(),
+        })
     }
-
-    /// A checkpoint that belongs to this run, with the number of steps that is wanted now.
-    fn continued(
-        &self,
-        mut state: AdamState,
-        params: &AdamParams,
-    ) -> Result<AdamState, TrainerError> {
-        state.set_steps(params.steps);
-        let model = state.model();
-        let found = (
-            model.d_in(),
-            model.d_out(),
-            model.timesteps(),
-            model.n_features(),
-        );
-        let wanted = (
-            self.draw.d_in,
-            self.rows.d_out(),
-            self.rows.timesteps(),
-            self.draw.n_features,
-        );
-        if state.params() != params || found != wanted {
-            return Err(TrainerError::Mismatch(format!(
-                "the checkpoint of step {} is of a run with other options",
-                self.name
-            )));
-        }
-        Ok(state)
-    }
-}
-
-/// The draw of a model of `kind` with as many trainable parameters as a DRFM of `draw` has.
-pub(super) fn draw_for_kind(
-    draw: &FeatureDraw,
-    kind: ModelKind,
-    d_out: usize,
-    timesteps: usize,
-) -> FeatureDraw {
-    let mut draw = draw.clone();
-    if kind == ModelKind::Nn {
-        draw.n_features = nn_features_matching(draw.d_in, d_out, timesteps, draw.n_features);
-    }
-    draw
 }
 
 /// A digest of recordings and their order, by which a checkpoint is known to be of the same.
@@ -285,7 +155,9 @@ fn earlier_steps<'a>(
 mod tests {
     use super::*;
     use crate::audio::model::{DenoiserModel, Mode};
+    use crate::model::RandomFeatures;
     use crate::model::trainable_parameters;
+    use crate::train::Control;
 
     fn clips() -> Vec<Clip> {
         (0..3)

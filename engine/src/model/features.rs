@@ -260,7 +260,7 @@ fn draw_scale(scale: FeatureScale, rng: &mut StableRng) -> f64 {
 }
 
 /// `count <= dim` orthogonal vectors of `dim` numbers, each as long as a fresh Gaussian vector.
-fn orthogonal_block(dim: usize, count: usize, rng: &mut StableRng) -> Vec<Vec<f64>> {
+pub(crate) fn orthogonal_block(dim: usize, count: usize, rng: &mut StableRng) -> Vec<Vec<f64>> {
     let mut block: Vec<Vec<f64>> = Vec::with_capacity(count);
     for _ in 0..count {
         let mut v: Vec<f64> = (0..dim).map(|_| rng.normal()).collect();

@@ -47,6 +47,34 @@ pub fn gate_summaries(model: &Drfm) -> Vec<GateSummary> {
         .collect()
 }
 
+/// The features by how much they contribute, most first: by the power of their row of theta2 times that of their gates.
+#[must_use]
+pub fn features_by_use(model: &Drfm) -> Vec<usize> {
+    let mut gates = vec![0.0f64; model.n_features()];
+    for k in 1..=model.timesteps() {
+        for (sum, g) in gates.iter_mut().zip(&model.gates(k)) {
+            *sum += f64::from(*g).powi(2);
+        }
+    }
+    let rows = model.theta2().outer_iter();
+    let mut used: Vec<(usize, f64)> = rows
+        .zip(&gates)
+        .map(|(row, gates)| gates * row.iter().map(|t| f64::from(*t).powi(2)).sum::<f64>())
+        .enumerate()
+        .collect();
+    used.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    used.into_iter().map(|(n, _)| n).collect()
+}
+
+/// The root of the sum over features of theta2 squared, for each output.
+#[must_use]
+pub fn power_per_output(model: &Drfm) -> Vec<f32> {
+    let columns = model.theta2().columns().into_iter();
+    columns
+        .map(|c| c.iter().map(|t| f64::from(*t).powi(2)).sum::<f64>().sqrt() as f32)
+        .collect()
+}
+
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| {
         a.iter()
@@ -74,5 +102,8 @@ mod tests {
         assert_eq!((s[0].open, s[0].closed, s[0].negative), (2, 1, 1));
         assert!((s[1].like_previous - 1.0).abs() < 1e-6);
         assert!((s[0].mean - 2.0 / 3.0).abs() < 1e-6);
+        // The second is closed; the others are equally open, and come in their order.
+        assert_eq!(features_by_use(&model), [0, 2, 1]);
+        assert!((power_per_output(&model)[0] - 3.0f32.sqrt()).abs() < 1e-6);
     }
 }

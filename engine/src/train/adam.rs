@@ -5,17 +5,16 @@
 
 use std::io::{Read, Write};
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::adam_step::{Moments, Rates, Workspace};
 use super::batch::Batch;
 use super::codec::{Reader, Writer};
 use super::error::TrainError;
 use super::params::{Control, Observer, TrainEvent, require};
 use crate::model::baselines::random_feature_model;
 use crate::model::features::MAX_WEIGHTS;
-use crate::model::sine::{cosine_in_place, sine_in_place};
 use crate::model::{Drfm, ModelKind, RandomFeatures};
 use crate::rng::StableRng;
 
@@ -114,20 +113,39 @@ impl AdamParams {
     }
 }
 
-/// Gradients of the loss; arrays that are not trained stay empty.
-#[derive(Clone, Debug)]
-struct Gradients {
-    theta2: Array2<f32>,
-    theta1: Array2<f32>,
-    weights: Array2<f32>,
-    bias: Array1<f32>,
+/// Where minibatches come from.
+pub trait Minibatches: Sync {
+    /// Inputs and outputs per row, and timesteps.
+    fn shape(&self) -> (usize, usize, usize);
+
+    /// Number of rows, or of images that rows are made of; 0 if there is nothing to train on.
+    fn count(&self) -> usize;
+
+    /// Fills a minibatch: inputs and targets row after row, and of each row the index of its timestep, from 0.
+    fn draw(&self, rng: &mut StableRng, x: &mut [f32], target: &mut [f32], level: &mut [usize]);
 }
 
-/// Running means of a gradient and of its square.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
+/// Rows held in memory, drawn with replacement.
+impl Minibatches for Batch {
+    fn shape(&self) -> (usize, usize, usize) {
+        (self.d_in(), self.d_out(), self.timesteps())
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn draw(&self, rng: &mut StableRng, x: &mut [f32], target: &mut [f32], level: &mut [usize]) {
+        let rows = x
+            .chunks_exact_mut(self.d_in().max(1))
+            .zip(target.chunks_exact_mut(self.d_out().max(1)));
+        for ((x, target), level) in rows.zip(level) {
+            let row = rng.below(self.len());
+            x.copy_from_slice(self.x_row(row));
+            target.copy_from_slice(self.target_row(row));
+            *level = usize::from(self.timestep()[row]) - 1;
+        }
+    }
 }
 
 /// A training run: parameters, moments and position. Written and read back, it goes on with the same bits.
@@ -196,6 +214,12 @@ impl AdamState {
         &self.model
     }
 
+    /// The model, without its run.
+    #[must_use]
+    pub fn into_model(self) -> Drfm {
+        self.model
+    }
+
     /// Steps done.
     #[must_use]
     pub fn step(&self) -> u64 {
@@ -213,14 +237,18 @@ impl AdamState {
         self.params.steps = steps.max(1);
     }
 
-    /// Trains on rows held in memory until all steps are done or the observer stops; a stopped run is valid and can go
+    /// Trains until all steps are done or the observer stops; a stopped run is valid and can go
     /// on later, also from its checkpoint, with the same bits. The minibatch of a step depends on the seed and the
     /// number of the step only.
     ///
     /// # Errors
     /// [`TrainError::NoData`], [`TrainError::Mismatch`] if the rows do not fit the model, [`TrainError::Diverged`].
-    pub fn train(&mut self, data: &Batch, observer: Observer<'_>) -> Result<Control, TrainError> {
-        let found = (data.d_in(), data.d_out(), data.timesteps());
+    pub fn train(
+        &mut self,
+        data: &dyn Minibatches,
+        observer: Observer<'_>,
+    ) -> Result<Control, TrainError> {
+        let found = data.shape();
         let expected = (
             self.model.d_in(),
             self.model.d_out(),
@@ -233,17 +261,18 @@ impl AdamState {
                 expected: format!("{expected:?}"),
             });
         }
-        if data.is_empty() {
+        if data.count() == 0 {
             return Err(TrainError::NoData);
         }
         let mut work = Workspace::new(&self.model, &self.params);
         let (mut sum, mut count) = (0.0, 0.0);
         while self.step < self.params.steps {
             work.choose(data, self.params.seed, self.step);
-            sum += work.gradients(&self.model, self.params.kind);
+            sum += work.forward(&self.model);
             count += 1.0;
             self.step += 1;
-            self.update(&work.gradients);
+            let rates = Rates::at(&self.params, self.step);
+            work.backward(&mut self.model, &mut self.moments, rates);
             if self.step.is_multiple_of(self.params.report_every) || self.step == self.params.steps
             {
                 let loss: f64 = sum / (count * self.model.d_out() as f64);
@@ -262,45 +291,6 @@ impl AdamState {
             }
         }
         Ok(Control::Continue)
-    }
-
-    /// One Adam step.
-    fn update(&mut self, gradients: &Gradients) {
-        let p = &self.params;
-        let exponent = self.step as f64;
-        // Bias corrections (Kingma and Ba, Algorithm 1).
-        let correct1 = 1.0 - libm::pow(f64::from(p.beta1), exponent);
-        let correct2 = (1.0 - libm::pow(f64::from(p.beta2), exponent)).sqrt();
-        let rate = (f64::from(p.learning_rate) * correct2 / correct1) as f32;
-        let epsilon = (f64::from(p.epsilon) * correct2) as f32;
-        let apply = |value: &mut f32, g: f32, first: &mut f32, second: &mut f32| {
-            *first = p.beta1 * *first + (1.0 - p.beta1) * g;
-            *second = p.beta2 * *second + (1.0 - p.beta2) * g * g;
-            *value -= rate * *first / (second.sqrt() + epsilon);
-        };
-        let (features, theta1, theta2) = self.model.parameters_mut();
-        let (weights, bias) = features.parts_mut();
-        let values: [&mut dyn Iterator<Item = &mut f32>; 4] = [
-            &mut theta2.iter_mut(),
-            &mut theta1.iter_mut(),
-            &mut weights.iter_mut(),
-            &mut bias.iter_mut(),
-        ];
-        let gradients: [&mut dyn Iterator<Item = &f32>; 4] = [
-            &mut gradients.theta2.iter(),
-            &mut gradients.theta1.iter(),
-            &mut gradients.weights.iter(),
-            &mut gradients.bias.iter(),
-        ];
-        for ((values, gradients), moments) in
-            values.into_iter().zip(gradients).zip(&mut self.moments)
-        {
-            let moments = moments.first.iter_mut().zip(&mut moments.second);
-            // Moments come first: they are empty for what is not trained.
-            for (((first, second), value), g) in moments.zip(values).zip(gradients) {
-                apply(value, *g, first, second);
-            }
-        }
     }
 
     /// Writes a checkpoint.
@@ -377,120 +367,6 @@ fn trained_sizes(model: &Drfm, kind: ModelKind) -> [usize; 4] {
     ]
 }
 
-/// The arrays of one step, kept between steps.
-struct Workspace {
-    x: Array2<f32>,
-    target: Array2<f32>,
-    /// Index of the timestep of each row, from 0.
-    level: Vec<usize>,
-    /// `sin(x W + b)`, rows x N.
-    sines: Array2<f32>,
-    /// `cos(x W + b)` for NN, rows x N.
-    cosines: Array2<f32>,
-    /// Gated features, and on the way back the gradient with respect to them.
-    gated: Array2<f32>,
-    /// Prediction, then `2 (p - target) / rows`.
-    error: Array2<f32>,
-    gates: Array2<f32>,
-    gradients: Gradients,
-}
-
-impl Workspace {
-    fn new(model: &Drfm, params: &AdamParams) -> Self {
-        let (rows, n) = (params.batch, model.n_features());
-        let (d_in, d_out) = (model.d_in(), model.d_out());
-        let nn = if params.kind == ModelKind::Nn { 1 } else { 0 };
-        Self {
-            x: Array2::zeros((rows, d_in)),
-            target: Array2::zeros((rows, d_out)),
-            level: vec![0; rows],
-            sines: Array2::zeros((rows, n)),
-            cosines: Array2::zeros((rows * nn, n)),
-            gated: Array2::zeros((rows, n)),
-            error: Array2::zeros((rows, d_out)),
-            gates: Array2::zeros((model.timesteps(), n)),
-            gradients: Gradients {
-                theta2: Array2::zeros((n, d_out)),
-                theta1: Array2::zeros((model.timesteps(), n)),
-                weights: Array2::zeros((d_in * nn, n)),
-                bias: Array1::zeros(n * nn),
-            },
-        }
-    }
-
-    /// Draws the minibatch of a step.
-    fn choose(&mut self, data: &Batch, seed: u64, step: u64) {
-        let mut rng = StableRng::new(seed, step);
-        let rows = self.x.outer_iter_mut().zip(self.target.outer_iter_mut());
-        for ((mut x, mut target), level) in rows.zip(&mut self.level) {
-            let row = rng.below(data.len());
-            x.iter_mut().zip(data.x_row(row)).for_each(|(a, b)| *a = *b);
-            let from = data.target_row(row);
-            target.iter_mut().zip(from).for_each(|(a, b)| *a = *b);
-            *level = usize::from(data.timestep()[row]) - 1;
-        }
-    }
-
-    /// Loss of the minibatch (squared error summed over outputs, mean over rows) and its gradients.
-    fn gradients(&mut self, model: &Drfm, kind: ModelKind) -> f64 {
-        let x: ArrayView2<'_, f32> = self.x.view();
-        model.features().angles_into(x, self.sines.view_mut());
-        if kind == ModelKind::Nn {
-            self.cosines.assign(&self.sines);
-            if let Some(angles) = self.cosines.as_slice_mut() {
-                cosine_in_place(angles);
-            }
-        }
-        if let Some(angles) = self.sines.as_slice_mut() {
-            sine_in_place(angles);
-        }
-        self.gates.assign(model.theta1());
-        self.gates.mapv_inplace(libm::cosf);
-        self.gated.assign(&self.sines);
-        for (mut row, level) in self.gated.outer_iter_mut().zip(&self.level) {
-            row *= &self.gates.row(*level);
-        }
-        general_mat_mul(1.0, &self.gated, model.theta2(), 0.0, &mut self.error);
-        self.error -= &self.target;
-        let rows = self.level.len() as f64;
-        let loss = self
-            .error
-            .iter()
-            .map(|e| f64::from(*e).powi(2))
-            .sum::<f64>()
-            / rows;
-        self.error *= (2.0 / rows) as f32;
-        let g = &mut self.gradients;
-        general_mat_mul(1.0, &self.gated.t(), &self.error, 0.0, &mut g.theta2);
-        if kind == ModelKind::Rf {
-            return loss;
-        }
-        // From here `gated` is the gradient with respect to the gated features.
-        general_mat_mul(1.0, &self.error, &model.theta2().t(), 0.0, &mut self.gated);
-        g.theta1.fill(0.0);
-        let rows = self.gated.outer_iter().zip(self.sines.outer_iter());
-        for ((d, s), level) in rows.zip(&self.level) {
-            let mut out = g.theta1.row_mut(*level);
-            ndarray::Zip::from(&mut out)
-                .and(&d)
-                .and(&s)
-                .for_each(|out, d, s| *out += d * s);
-        }
-        // d cos(theta1) / d theta1 = -sin(theta1).
-        g.theta1
-            .zip_mut_with(model.theta1(), |g, t| *g *= -libm::sinf(*t));
-        if kind == ModelKind::Nn {
-            for (mut row, level) in self.gated.outer_iter_mut().zip(&self.level) {
-                row *= &self.gates.row(*level);
-            }
-            self.gated *= &self.cosines;
-            general_mat_mul(1.0, &self.x.t(), &self.gated, 0.0, &mut g.weights);
-            g.bias.assign(&self.gated.sum_axis(Axis(0)));
-        }
-        loss
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -549,91 +425,6 @@ mod tests {
             wide(model.theta1()),
             wide(model.theta2()),
         ]
-    }
-
-    /// The loss of Algorithm 1, line 7, spelled out.
-    fn slow_loss(p: &[Vec<f64>; 4], n: usize, work: &Workspace) -> f64 {
-        let mut sum = 0.0;
-        for (row, level) in work.level.iter().enumerate() {
-            for o in 0..2 {
-                let mut e = -f64::from(work.target[[row, o]]);
-                for i in 0..n {
-                    let z: f64 = (0..3)
-                        .map(|j| f64::from(work.x[[row, j]]) * p[0][j * n + i])
-                        .sum();
-                    e += (z + p[1][i]).sin() * p[2][level * n + i].cos() * p[3][i * 2 + o];
-                }
-                sum += e * e;
-            }
-        }
-        sum / work.level.len() as f64
-    }
-
-    #[test]
-    fn gradients_agree_with_finite_differences() {
-        let n = 7;
-        for kind in [ModelKind::Drfm, ModelKind::Rf, ModelKind::Nn] {
-            let state = state(kind, n, 1);
-            let mut work = Workspace::new(&state.model, &state.params);
-            work.choose(&data(100, 1), 9, 0);
-            let loss = work.gradients(&state.model, kind);
-            let base = parameters(&state.model);
-            assert!((loss - slow_loss(&base, n, &work)).abs() < 1e-5);
-            let g = &work.gradients;
-            let analytic: [Vec<f32>; 4] = [
-                g.weights.iter().copied().collect(),
-                g.bias.to_vec(),
-                g.theta1.iter().copied().collect(),
-                g.theta2.iter().copied().collect(),
-            ];
-            let trained = match kind {
-                ModelKind::Rf => 3..4,
-                ModelKind::Drfm => 2..4,
-                ModelKind::Nn => 0..4,
-            };
-            for which in trained {
-                for i in 0..base[which].len() {
-                    let h = 1e-5;
-                    let at = |d: f64| {
-                        let mut p = base.clone();
-                        p[which][i] += d;
-                        slow_loss(&p, n, &work)
-                    };
-                    let want = (at(h) - at(-h)) / (2.0 * h);
-                    let got = f64::from(analytic[which][i]);
-                    assert!(
-                        (got - want).abs() < 2e-6 + 1e-4 * want.abs(),
-                        "{got} {want}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_update_is_kingma_and_bas() {
-        let data = data(50, 1);
-        let mut state = state(ModelKind::Drfm, 5, 3);
-        let mut theta = parameters(&state.model)[3].clone();
-        let (mut m, mut v) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
-        for t in 1..=3 {
-            let mut work = Workspace::new(&state.model, &state.params);
-            work.choose(&data, state.params.seed, state.step);
-            work.gradients(&state.model, ModelKind::Drfm);
-            for (i, g) in work.gradients.theta2.iter().enumerate() {
-                let g = f64::from(*g);
-                m[i] = 0.9 * m[i] + 0.1 * g;
-                v[i] = 0.999 * v[i] + 0.001 * g * g;
-                let m_hat = m[i] / (1.0 - 0.9f64.powi(t));
-                let v_hat = v[i] / (1.0 - 0.999f64.powi(t));
-                theta[i] -= 0.01 * m_hat / (v_hat.sqrt() + 1e-8);
-            }
-            state.step += 1;
-            state.update(&work.gradients);
-            for (a, b) in state.model.theta2().iter().zip(&theta) {
-                assert!((f64::from(*a) - b).abs() < 1e-5);
-            }
-        }
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub enum TrainError {
     /// Gradient descent has left the finite numbers.
     #[error("training diverged before step {0}: use a smaller learning rate")]
     Diverged(u64),
+    /// A checkpoint of a run with other options.
+    #[error("the checkpoint of step {0} is of a run with other options")]
+    OtherRun(String),
     /// The training data could not be produced.
     #[error("training data: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),

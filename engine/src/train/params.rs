@@ -15,6 +15,13 @@ pub enum TrainEvent {
         /// Training rows (both folds) read.
         rows: u64,
     },
+    /// Dual: features whose products have been summed so far.
+    Features {
+        /// Features done.
+        done: usize,
+        /// Features in all.
+        total: usize,
+    },
     /// Closed form: one alternation of the two ridge solves is done.
     Round {
         /// Relative ridge of this solve.
