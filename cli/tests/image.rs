@@ -353,7 +353,7 @@ fn bad_options_end_in_a_sentence() {
         folder.path(),
         "image generate --model m.drfm -n 0 -o x.png",
         2,
-        "-n",
+        "--count",
     );
     fails(
         folder.path(),

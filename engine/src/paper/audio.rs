@@ -146,8 +146,9 @@ mod tests {
         let go = &mut |_: &TrainEvent| Control::Continue;
         let model = train(&training, &clips.train, &mut NoCheckpoints, go).unwrap();
         let heard = hear(&model, &clips, 1).unwrap();
+        // x + n / 4, of unit power each; sixty draws scatter by 0.8 dB.
         assert!(
-            (heard.snr_noisy_db - 12.0).abs() < 2.0,
+            (heard.snr_noisy_db - 12.0).abs() < 3.0,
             "{}",
             heard.snr_noisy_db
         );
