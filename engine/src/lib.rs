@@ -25,5 +25,6 @@ pub mod diffusion;
 pub mod eval;
 pub mod metrics;
 pub mod model;
+pub mod realtime;
 pub mod rng;
 pub mod train;
