@@ -1,0 +1,89 @@
+//! The edges of gaps: sound that stops falls to silence, and sound that comes back rises from it.
+
+/// How fast the last sample falls to zero, in seconds.
+const FALL_SECONDS: f32 = 0.002;
+/// How fast the sound comes back, in seconds.
+const RISE_SECONDS: f32 = 0.005;
+
+/// Smooths the edges of gaps in interleaved sound. Sound without gaps passes as it is, bit for bit.
+pub struct Edges {
+    /// The last frame that was heard.
+    last: Vec<f32>,
+    /// Share of it that is left in the gap.
+    left: f32,
+    /// Gain of the sound.
+    gain: f32,
+    fall: f32,
+    rise: f32,
+}
+
+impl Edges {
+    /// For `channels` channels at `rate_hz`; the sound begins at full level.
+    #[must_use]
+    pub fn new(channels: usize, rate_hz: u32) -> Self {
+        let step = |seconds: f32| 1.0 / (seconds * rate_hz as f32).max(1.0);
+        Self {
+            last: vec![0.0; channels],
+            left: 0.0,
+            gain: 1.0,
+            fall: step(FALL_SECONDS),
+            rise: step(RISE_SECONDS),
+        }
+    }
+
+    /// Frames of sound.
+    pub fn sound(&mut self, frames: &mut [f32]) {
+        let channels = self.last.len().max(1);
+        if self.gain < 1.0 {
+            for frame in frames.chunks_mut(channels) {
+                for x in frame.iter_mut() {
+                    *x *= self.gain;
+                }
+                self.gain = (self.gain + self.rise).min(1.0);
+            }
+        }
+        if let Some(frame) = frames.rchunks(channels).next() {
+            for (l, x) in self.last.iter_mut().zip(frame) {
+                *l = *x;
+            }
+            self.left = 1.0;
+        }
+    }
+
+    /// Frames of a gap.
+    pub fn gap(&mut self, frames: &mut [f32]) {
+        let channels = self.last.len().max(1);
+        for frame in frames.chunks_mut(channels) {
+            self.left = (self.left - self.fall).max(0.0);
+            for (x, l) in frame.iter_mut().zip(&self.last) {
+                *x = l * self.left;
+            }
+        }
+        self.gain = 0.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_have_no_clicks_and_the_rest_is_untouched() {
+        let mut edges = Edges::new(2, 48_000);
+        let mut x = vec![0.5f32; 2000];
+        edges.sound(&mut x);
+        assert!(x.iter().all(|x| *x == 0.5));
+        let mut all = x.clone();
+        let mut gap = vec![9.0f32; 2000];
+        edges.gap(&mut gap);
+        assert_eq!(gap.last(), Some(&0.0), "silence, not old sound");
+        all.extend(&gap);
+        let mut back = vec![0.5f32; 2000];
+        edges.sound(&mut back);
+        assert_eq!(back.last(), Some(&0.5));
+        all.extend(&back);
+        for pair in all.chunks(2).collect::<Vec<_>>().windows(2) {
+            assert!((pair[1][0] - pair[0][0]).abs() < 0.02);
+        }
+    }
+}
