@@ -2,7 +2,7 @@
 //!
 //! The sound card calls [`sides`]; the input's side denoises ([`processor`]) and hands the sound to the output's side
 //! through a [`bridge`], and copies of it to a [`listener`] for recordings and spectra. A [`session`] on the main thread
-//! watches all that, opens the card anew when it was gone ([`link`]), and talks to a face: [`lines`]. Sound
+//! watches all that, opens the card anew when it was gone ([`link`]), and talks to a face: [`screen`] or [`lines`]. Sound
 //! cards hide behind [`host`], so that all of this is tested without one.
 
 pub mod bridge;
@@ -22,6 +22,7 @@ pub mod processor;
 pub mod quiet;
 pub mod recorder;
 mod resampling;
+pub mod screen;
 pub mod session;
 pub mod shared;
 pub mod sides;
@@ -43,6 +44,7 @@ use self::cpal_host::CpalHost;
 use self::host::HostError;
 use self::lines::Lines;
 use self::options::Options;
+use self::screen::Screen;
 use self::session::{Beginning, Face, Session, TICK};
 use self::shared::Shared;
 use crate::failure::Failure;
@@ -92,7 +94,7 @@ fn live(options: &Options) -> Result<(), Failure> {
         return measure_latency(options, Box::new(host), beginning, shared);
     }
     let session = Session::open(Box::new(host), beginning, shared, |_| None)?;
-    let mut face: Box<dyn Face> = face(options)?;
+    let mut face = face(options);
     run_session(session, &mut *face, options.duration)
 }
 
@@ -110,12 +112,24 @@ fn check(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn face(options: &Options) -> Result<Box<dyn Face>, Failure> {
+fn face(options: &Options) -> Box<dyn Face> {
     let lines = options.json || options.no_tui;
-    if !lines && !std::io::stdout().is_terminal() {
-        report::warn("this is no terminal: lines of text instead of the screen (as with --no-tui)");
+    if lines {
+        return Box::new(Lines::new(options.json));
     }
-    Ok(Box::new(Lines::new(options.json)))
+    if !std::io::stdout().is_terminal() {
+        report::warn("this is no terminal: lines of text instead of the screen (as with --no-tui)");
+        return Box::new(Lines::new(false));
+    }
+    match Screen::new() {
+        Ok(screen) => Box::new(screen),
+        Err(e) => {
+            report::warn(&format!(
+                "the screen cannot be drawn on this terminal ({e}): lines of text instead"
+            ));
+            Box::new(Lines::new(false))
+        }
+    }
 }
 
 fn run_session(
@@ -216,3 +230,8 @@ fn measure_latency(
     drop(session);
     told
 }
+
+/// Ends the tests if an audio thread allocates.
+#[cfg(test)]
+#[global_allocator]
+static GUARD: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cpal::device_description::DeviceDirection;
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
     BufferSize, Device, ErrorKind, FromSample, HostId, InputCallbackInfo, OutputCallbackInfo,
@@ -262,6 +263,25 @@ impl Host for CpalHost {
     }
 }
 
+/// Starts a stream. PulseAudio waits for the first sound in it, for ever if there is none: then the stream is left alone.
+fn play(stream: cpal::Stream) -> Result<cpal::Stream, HostError> {
+    let (done, wait) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("drfm-starting".into());
+    let started = thread.spawn(move || {
+        let played = stream.play();
+        // Nobody waits any more if it took too long; the stream is closed then.
+        let _ = done.send(played.map(|()| stream));
+    });
+    started.map_err(|e| HostError::Failed(format!("the sound cannot be started: {e}")))?;
+    match wait.recv_timeout(OPEN_TIMEOUT) {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(e)) => Err(HostError::Failed(format!("the sound cannot be started: {e}"))),
+        Err(_) => Err(HostError::Failed(
+            "the device was opened but sends or takes no sound: try another --buffer, or another device (drfm-live --list)".into(),
+        )),
+    }
+}
+
 struct Streams {
     input: cpal::Stream,
     output: Option<cpal::Stream>,
@@ -303,11 +323,19 @@ fn devices(host: &cpal::Host, input: bool) -> Vec<Device> {
         return Vec::new();
     };
     all.filter(|d| {
-        if input {
-            d.supports_input()
+        // Some say yes to both and mean one; some of ALSA's are no devices at all and have no format.
+        let direction = d.description().map(|d| d.direction());
+        let other = if input {
+            DeviceDirection::Output
         } else {
-            d.supports_output()
-        }
+            DeviceDirection::Input
+        };
+        let formats = if input {
+            d.default_input_config()
+        } else {
+            d.default_output_config()
+        };
+        direction != Ok(other) && formats.is_ok()
     })
     .collect()
 }

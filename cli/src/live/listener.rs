@@ -51,7 +51,7 @@ enum Command {
         raw: Consumer<f32>,
         clean: Consumer<f32>,
     },
-    Record(Option<Recorder>),
+    Record(Option<Box<Recorder>>),
 }
 
 /// The recordings when they are complete: why they ended early, if they did.
@@ -117,7 +117,7 @@ impl Listener {
 
     /// Begins a recording of what is played, or ends it.
     pub fn record(&self, recorder: Option<Recorder>) {
-        let _ = self.commands.send(Command::Record(recorder));
+        let _ = self.commands.send(Command::Record(recorder.map(Box::new)));
     }
 
     /// What is to be seen now.
@@ -205,7 +205,7 @@ impl Work {
                 ));
             }
             Command::Record(recorder) => {
-                let before = std::mem::replace(&mut self.clean, recorder);
+                let before = std::mem::replace(&mut self.clean, recorder.map(|r| *r));
                 if let Some(why) = before.and_then(Recorder::finish) {
                     let _ = self.tell.send(Told::RecordingEnded(why));
                 }

@@ -294,3 +294,104 @@ impl OutputSide {
 
 /// Frames of output made at once.
 const LARGEST_CALLBACK: usize = 8192;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::live::bridge::{BridgeSetup, bridge};
+    use crate::live::choice::Choice;
+    use crate::live::shared::Noise;
+    use assert_no_alloc::assert_no_alloc;
+    use drfm_engine::audio::denoiser::Output;
+    use drfm_engine::audio::model::Mode;
+    use drfm_engine::rng::StableRng;
+    use rtrb::RingBuffer;
+
+    #[test]
+    fn callbacks_of_any_size_never_allocate_whatever_the_player_does() {
+        for (one_clock, device_channels) in [(true, 2), (false, 1), (true, 5)] {
+            let shared = Arc::new(Shared::default());
+            let mut choice = Choice::new("general", Some(Mode::Instant)).unwrap();
+            let (to_bridge, from_bridge) = bridge(BridgeSetup {
+                channels: 2,
+                input_hz: 48_000,
+                output_hz: if one_clock { 48_000 } else { 44_100 },
+                one_clock,
+            })
+            .unwrap();
+            let (raw, mut raw_end) = RingBuffer::new(1 << 20);
+            let (clean, mut clean_end) = RingBuffer::new(1 << 14);
+            let streams = choice.streams(48_000, 2).unwrap();
+            let mut input = InputSide::new(
+                Arc::clone(&shared),
+                Processor::new(Arc::clone(&shared), streams),
+                Some(to_bridge),
+                Taps { raw, clean },
+                (2, device_channels),
+                48_000,
+            );
+            let mut output = OutputSide::new(
+                Arc::clone(&shared),
+                from_bridge,
+                (2, device_channels),
+                48_000,
+            );
+            let mut rng = StableRng::new(5, 0);
+            let sizes = [256usize, 1, 511, 64, 1024, 0, 440];
+            let mut played = 0.0f32;
+            let (mut frames_in, mut now_ns) = (0usize, 0u64);
+            for (i, n) in sizes.iter().cycle().take(1200).enumerate() {
+                let x: Vec<f32> = (0..n * device_channels)
+                    .map(|_| match i % 100 {
+                        99 => f32::NAN,
+                        _ => 0.1 * rng.normal() as f32,
+                    })
+                    .collect();
+                let mut y = vec![f32::NAN; n * device_channels];
+                now_ns += *n as u64 * 20_833;
+                let timing = Timing {
+                    now_ns,
+                    device_ns: 1000,
+                };
+                match i {
+                    200 => shared.set_learn(true),
+                    500 => shared.set_learn(false),
+                    550 => assert_eq!(shared.noise(), Noise::Learned),
+                    560 => {
+                        choice.next_mode();
+                        let _ = shared.deliveries.push(choice.streams(48_000, 2).unwrap());
+                    }
+                    700 => shared.set_output(Output::Removed),
+                    800 => shared.set_amount_db(12.0),
+                    900 => shared.forget_noise(),
+                    _ => {}
+                }
+                assert_no_alloc(|| {
+                    input.hear(&x, timing);
+                    output.play(&mut y, timing);
+                });
+                frames_in += n;
+                played = y.iter().fold(played, |h, y| h.max(y.abs()));
+                assert!(y.iter().all(|y| y.is_finite()));
+                // The recorder sleeps now and then.
+                if i % 50 == 0 {
+                    while clean_end.pop().is_ok() {}
+                    while raw_end.pop().is_ok() {}
+                }
+                if i % 10 == 0 {
+                    while shared.retired.pop().is_some() {}
+                }
+            }
+            let counters = &shared.counters;
+            assert_eq!(
+                counters.input_frames.load(Ordering::Relaxed),
+                frames_in as u64
+            );
+            assert!(counters.unrecorded_frames.load(Ordering::Relaxed) > 0);
+            assert!(played > 0.01, "silence proves nothing");
+            assert_eq!(choice.mode(), Mode::Live);
+            assert_eq!(shared.engine_latency.load(Ordering::Relaxed), 512);
+        }
+    }
+}
