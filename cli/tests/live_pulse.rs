@@ -24,7 +24,8 @@ impl Drop for Running {
 
 const SCRIPT: &str = "load-module module-native-protocol-unix
 load-module module-null-sink sink_name=tone format=float32le rate=44100 channels=2 norewinds=1
-load-module module-sine sink=tone frequency=1000
+load-module module-sine-source source_name=sine rate=44100 frequency=1000
+load-module module-loopback source=sine sink=tone latency_msec=60
 load-module module-null-sink sink_name=rec format=float32le rate=48000 channels=2 norewinds=1
 set-default-sink rec
 set-default-source tone.monitor

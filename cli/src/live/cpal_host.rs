@@ -250,15 +250,9 @@ impl Host for CpalHost {
             let opened = build_output(device, *config, *format, side, clock, promotion, complaints);
             output_stream = Some(opened.map_err(|e| opening_failed("output", name, &e))?);
         }
-        let playing =
-            |e: cpal::Error| HostError::Failed(format!("the sound cannot be started: {e}"));
-        if let Some(stream) = &output_stream {
-            stream.play().map_err(playing)?;
-        }
-        input_stream.play().map_err(playing)?;
         Ok(Box::new(Streams {
-            input: input_stream,
-            output: output_stream,
+            output: output_stream.map(play).transpose()?,
+            input: play(input_stream)?,
         }))
     }
 }

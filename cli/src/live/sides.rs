@@ -34,6 +34,8 @@ pub struct InputSide {
     channels: usize,
     device_channels: usize,
     block_ns_per_frame: f64,
+    /// The largest callback so far, in frames.
+    largest: usize,
     planar: Vec<Vec<f32>>,
     interleaved: Vec<f32>,
 }
@@ -58,6 +60,7 @@ impl InputSide {
             channels,
             device_channels: device_channels.max(1),
             block_ns_per_frame: 1e9 / f64::from(rate_hz.max(1)),
+            largest: 0,
             planar: vec![vec![0.0; PIECE]; channels],
             interleaved: vec![0.0; PIECE * channels],
         }
@@ -83,12 +86,14 @@ impl InputSide {
         let counters = &self.shared.counters;
         Counters::add(&counters.input_blocks, 1);
         Counters::add(&counters.input_frames, count);
+        self.largest = self.largest.max(count);
         if let Some(block) = self.shared.blocks.first() {
-            block.fetch_max(count as u64, Ordering::Relaxed);
+            block.store(self.largest as u64, Ordering::Relaxed);
         }
         let busy = started.elapsed();
         note_busy(&self.shared, busy);
-        if busy.as_nanos() as f64 > count as f64 * self.block_ns_per_frame {
+        // Some cards send now many frames, now a single one: the time there is, is that of the many.
+        if busy.as_nanos() as f64 > self.largest as f64 * self.block_ns_per_frame {
             Counters::add(&counters.late_blocks, 1);
         }
     }
