@@ -9,10 +9,13 @@ const RISE_SECONDS: f32 = 0.005;
 pub struct Edges {
     /// The last frame that was heard.
     last: Vec<f32>,
-    /// Share of it that is left in the gap.
+    /// What falls to silence in a gap, and the share of it that is left.
+    tail: Vec<f32>,
     left: f32,
     /// Gain of the sound.
     gain: f32,
+    /// Whether the last frame was sound; before the first sound there is no edge.
+    sounding: bool,
     fall: f32,
     rise: f32,
 }
@@ -24,8 +27,10 @@ impl Edges {
         let step = |seconds: f32| 1.0 / (seconds * rate_hz as f32).max(1.0);
         Self {
             last: vec![0.0; channels],
+            tail: vec![0.0; channels],
             left: 0.0,
             gain: 1.0,
+            sounding: false,
             fall: step(FALL_SECONDS),
             rise: step(RISE_SECONDS),
         }
@@ -34,32 +39,35 @@ impl Edges {
     /// Frames of sound.
     pub fn sound(&mut self, frames: &mut [f32]) {
         let channels = self.last.len().max(1);
-        if self.gain < 1.0 {
+        if self.gain < 1.0 || self.left > 0.0 {
             for frame in frames.chunks_mut(channels) {
-                for x in frame.iter_mut() {
-                    *x *= self.gain;
+                self.left = (self.left - self.fall).max(0.0);
+                for (x, t) in frame.iter_mut().zip(&self.tail) {
+                    *x = *x * self.gain + t * self.left;
                 }
                 self.gain = (self.gain + self.rise).min(1.0);
             }
         }
         if let Some(frame) = frames.rchunks(channels).next() {
-            for (l, x) in self.last.iter_mut().zip(frame) {
-                *l = *x;
-            }
-            self.left = 1.0;
+            self.last.copy_from_slice(frame);
+            self.sounding = true;
         }
     }
 
     /// Frames of a gap.
     pub fn gap(&mut self, frames: &mut [f32]) {
         let channels = self.last.len().max(1);
+        if std::mem::take(&mut self.sounding) {
+            self.tail.copy_from_slice(&self.last);
+            self.left = 1.0;
+            self.gain = 0.0;
+        }
         for frame in frames.chunks_mut(channels) {
             self.left = (self.left - self.fall).max(0.0);
-            for (x, l) in frame.iter_mut().zip(&self.last) {
-                *x = l * self.left;
+            for (x, t) in frame.iter_mut().zip(&self.tail) {
+                *x = t * self.left;
             }
         }
-        self.gain = 0.0;
     }
 }
 
@@ -70,6 +78,9 @@ mod tests {
     #[test]
     fn gaps_have_no_clicks_and_the_rest_is_untouched() {
         let mut edges = Edges::new(2, 48_000);
+        let mut before = vec![9.0f32; 100];
+        edges.gap(&mut before);
+        assert!(before.iter().all(|x| *x == 0.0));
         let mut x = vec![0.5f32; 2000];
         edges.sound(&mut x);
         assert!(x.iter().all(|x| *x == 0.5));
@@ -81,6 +92,13 @@ mod tests {
         let mut back = vec![0.5f32; 2000];
         edges.sound(&mut back);
         assert_eq!(back.last(), Some(&0.5));
+        all.extend(&back);
+        // A gap that is shorter than its edges.
+        let mut short = vec![9.0f32; 40];
+        edges.gap(&mut short);
+        all.extend(&short);
+        let mut back = vec![0.5f32; 2000];
+        edges.sound(&mut back);
         all.extend(&back);
         for pair in all.chunks(2).collect::<Vec<_>>().windows(2) {
             assert!((pair[1][0] - pair[0][0]).abs() < 0.02);

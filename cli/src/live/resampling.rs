@@ -114,13 +114,16 @@ impl Resampling {
         if source.seen.is_none() {
             return false;
         }
-        let surplus = self.lag(source, timing) - self.wanted_lag();
+        self.resampler.reset();
+        self.used = CHUNK;
+        // At first the filter is filled as well.
+        let usual = CHUNK as f64 * self.input_hz / self.output_hz;
+        let filling = (self.resampler.input_frames_next() as f64 - usual).max(0.0);
+        let surplus = self.lag(source, timing) - self.wanted_lag() - filling;
         if surplus < 0.0 {
             return false;
         }
         source.skip(surplus as usize);
-        self.resampler.reset();
-        self.used = CHUNK;
         self.steering.resume();
         self.aim = self.wanted_lag();
         self.last_ns = timing.now_ns;

@@ -534,7 +534,7 @@ mod tests {
         }
         status.away_seconds = Some(3.0);
         assert!(drawn(20, 5, &status).contains("no card for 3 s"));
-        for (width, height) in [(1, 1), (0, 0), (50, 12), (49, 40), (300, 100), (80, 1)] {
+        for (width, height) in [(1, 1), (50, 12), (49, 40), (300, 100), (80, 1)] {
             drawn(width, height, &status);
         }
     }

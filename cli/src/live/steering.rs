@@ -1,16 +1,17 @@
 //! Steering a resampler between two clocks: how far the output lags the input, measured at every callback, is kept where
 //! it should be by changing the ratio of the resampler by parts in a million.
 //!
-//! The measured delay is noisy, because callbacks come early and late. It goes through a low pass and then into a
+//! The measured delay is noisy, because callbacks come early and late. It goes through two low passes and then into a
 //! proportional and integral controller (a phase-locked loop of second order, critically damped). In the beginning the
 //! loop is wide, to find the difference of the clocks; then it narrows, so that noise does not become vibrato.
 
-/// Loop bandwidth in rad/s in the beginning and in the end.
-const BANDWIDTH: (f64, f64) = (0.8, 0.1);
-/// Time constant of the low pass in seconds, in the beginning and in the end.
-const SMOOTHING_SECONDS: (f64, f64) = (0.15, 0.8);
+/// Loop bandwidth in rad/s in the beginning and in the end. With callbacks that come up to 1 ms late, 0.1 at the end left
+/// -51 dB of distortion on a sine of 1 kHz (test of the bridge).
+const BANDWIDTH: (f64, f64) = (0.8, 0.02);
+/// Time constant of each of the two low passes in seconds, in the beginning and in the end.
+const SMOOTHING_SECONDS: (f64, f64) = (0.1, 2.5);
 /// How fast beginning becomes end, in seconds.
-const SETTLING_SECONDS: f64 = 10.0;
+const SETTLING_SECONDS: f64 = 20.0;
 /// Largest correction, as part of the ratio: what no pair of sound cards needs.
 const MOST: f64 = 0.01;
 
@@ -19,6 +20,7 @@ const MOST: f64 = 0.01;
 pub struct Steering {
     /// Seconds since the start.
     age: f64,
+    once: f64,
     smoothed: f64,
     integral: f64,
     correction: f64,
@@ -33,7 +35,9 @@ impl Steering {
         let at = |(from, to): (f64, f64)| from * (to / from).powf(settled);
         let (bandwidth, smoothing) = (at(BANDWIDTH), at(SMOOTHING_SECONDS));
         self.age += elapsed;
-        self.smoothed += (error - self.smoothed) * (1.0 - (-elapsed / smoothing).exp());
+        let share = 1.0 - (-elapsed / smoothing).exp();
+        self.once += (error - self.once) * share;
+        self.smoothed += (self.once - self.smoothed) * share;
         self.integral =
             (self.integral + bandwidth * bandwidth * self.smoothed * elapsed).clamp(-MOST, MOST);
         self.correction = (2.0 * bandwidth * self.smoothed + self.integral).clamp(-MOST, MOST);
@@ -48,6 +52,7 @@ impl Steering {
 
     /// The sound is taken up again after a gap: the difference of the clocks is still known.
     pub const fn resume(&mut self) {
+        self.once = 0.0;
         self.smoothed = 0.0;
         self.correction = self.integral;
     }
