@@ -146,16 +146,16 @@ fn wait(most: Duration, mut done: impl FnMut() -> bool) -> bool {
     false
 }
 
+/// Presses Ctrl-C.
+fn interrupt(running: &Running) {
+    let pid = running.0.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.unwrap().success());
+}
+
 /// Ends a program as Ctrl-C does; what it printed, line by line.
 fn stop(mut running: Running) -> Vec<Value> {
-    let pid = running.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&running);
     let mut text = String::new();
     use std::io::Read as _;
     running
@@ -256,8 +256,13 @@ fn through_jack(jack: &Jack, mode: Mode, seconds: f64) -> Option<()> {
     jack.connect(&click, &format!("{a_in}:in_0"));
     std::thread::sleep(Duration::from_secs_f64(seconds));
     let heard_lines = stop(r);
-    drop(metro);
     let lines = stop(a);
+    // Asked, not killed: a server waits for a client that does not say goodbye.
+    interrupt(&metro);
+    assert!(wait(Duration::from_secs(5), || !jack
+        .ports()
+        .iter()
+        .any(|p| p.starts_with("metro:"))));
     let end = last(&lines, "stopped");
     println!("{} at {}: {end}", mode.name(), jack.frames);
     assert_eq!(end["output_buffer_frames"], u64::from(jack.frames));
