@@ -67,7 +67,7 @@ impl Face for Screen {
     fn event(&mut self, event: &Event) {
         if matches!(
             event,
-            Event::Stopped(_) | Event::RecordingEnded(_) | Event::Recording(_) | Event::Gap(..)
+            Event::Stopped(_) | Event::RecordingEnded(_) | Event::Recorded(_) | Event::Gap(..)
         ) {
             self.farewell.push(event.line());
         }

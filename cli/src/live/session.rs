@@ -584,6 +584,11 @@ impl Session {
         let status = self.status(&self.view());
         self.close();
         let endings = self.listener.finish();
+        if endings.is_empty()
+            && let Some((path, _)) = &status.recording
+        {
+            face.event(&Event::Recorded(path.clone()));
+        }
         for why in &endings {
             face.event(&Event::RecordingEnded(why.clone()));
         }
