@@ -39,6 +39,19 @@ struct Jack {
     server: Option<Running>,
 }
 
+impl Drop for Jack {
+    fn drop(&mut self) {
+        // Servers that are killed stay in the list of all servers, which is short.
+        if let Some(mut server) = self.server.take() {
+            let pid = server.0.id().to_string();
+            let _ = Command::new("kill").args(["-TERM", &pid]).status();
+            wait(Duration::from_secs(3), || {
+                !matches!(server.0.try_wait(), Ok(None))
+            });
+        }
+    }
+}
+
 impl Jack {
     fn start(name: &str, frames: u32) -> Option<Self> {
         if !["jackd", "jack_metro", "jack_lsp", "jack_connect"]
