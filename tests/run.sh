@@ -36,6 +36,26 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 step "cargo test"
 cargo test --locked --workspace
 
+# The microphone program: it needs header files to be built, and sound servers of its own to be tried.
+step "drfm-live"
+if [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  if ! command -v jackd >/dev/null 2>&1 || ! command -v pulseaudio >/dev/null 2>&1 || ! command -v pkg-config >/dev/null 2>&1 \
+    || ! pkg-config --exists alsa jack; then
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pkg-config \
+      libasound2-dev libjack-jackd2-dev jackd2 pulseaudio) >/dev/null 2>&1 || true
+  fi
+fi
+if [ "$(uname -s)" = Linux ] && ! { command -v pkg-config >/dev/null 2>&1 && pkg-config --exists alsa jack; }; then
+  echo "skipped: libasound2-dev, libjack-jackd2-dev and pkg-config are not installed"
+else
+  if cargo clippy --version >/dev/null 2>&1; then
+    cargo clippy --locked -p drfm-cli --features live --all-targets -- -D warnings
+  fi
+  cargo test --locked -p drfm-cli --features live --lib --bin drfm-live -- live::
+  # One after the other: they share the processor's patience with callbacks.
+  cargo test --locked -p drfm-cli --features live --test live_mistakes --test live_jack --test live_pulse -- --nocapture --test-threads 1
+fi
+
 # The plugin as users get it: bundled, in hosts.
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 clap="$target/bundled/DRFM Denoiser.clap"

@@ -3,6 +3,8 @@
 pub mod commands;
 pub mod failure;
 pub mod interrupt;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod models;
 pub mod picture;
 pub mod report;

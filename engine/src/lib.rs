@@ -29,5 +29,6 @@ pub mod image;
 pub mod metrics;
 pub mod model;
 pub mod paper;
+pub mod realtime;
 pub mod rng;
 pub mod train;

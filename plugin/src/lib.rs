@@ -11,13 +11,10 @@
 
 pub mod base64_bytes;
 pub mod builder;
-pub mod denormals;
 pub mod dialogs;
 pub mod editor;
 pub mod error;
-pub mod meters;
 pub mod models;
-pub mod noise_board;
 pub mod params;
 pub mod plugin;
 pub mod presets;

@@ -6,13 +6,13 @@ use std::time::Instant;
 use nice_plug::prelude::*;
 
 use crate::builder::{self, StreamRequest};
-use crate::denormals::FlushDenormals;
 use crate::editor::{self, DrfmEditor};
 use crate::params::DrfmParams;
 use crate::processor::{Processor, Wishes};
 use crate::scope::ScopeSender;
 use crate::shared::{Setup, Shared};
 use crate::state;
+use drfm_engine::realtime::denormals::FlushDenormals;
 
 /// Sample rates that the plugin works at, in Hz.
 const RATES_HZ: std::ops::RangeInclusive<f32> = 8_000.0..=384_000.0;

@@ -12,11 +12,11 @@ use drfm_engine::audio::swappable::Streams;
 
 use crate::builder::{Built, KnownNoise};
 use crate::error::PluginError;
-use crate::meters::Meters;
 use crate::models::FileModel;
-use crate::noise_board::NoiseBoard;
 use crate::scope::Scope;
 use crate::training::Training;
+use drfm_engine::realtime::meters::Meters;
+use drfm_engine::realtime::noise_board::NoiseBoard;
 
 /// Something made in the background for the audio thread.
 pub enum Delivery {

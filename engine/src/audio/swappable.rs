@@ -179,7 +179,7 @@ impl SwappableDenoiser {
         &self.current
     }
 
-    /// Samples that the output lags the input; never changes.
+    /// Samples that the output lags the input; changes only by [`Self::swap_in_changing_latency`].
     #[must_use]
     pub fn latency_samples(&self) -> usize {
         self.current.latency_samples()
@@ -244,10 +244,25 @@ impl SwappableDenoiser {
     ///
     /// # Errors
     /// The streams, if they cannot be taken.
-    pub fn swap_in(&mut self, mut streams: Box<Streams>) -> Result<(), Box<Streams>> {
+    pub fn swap_in(&mut self, streams: Box<Streams>) -> Result<(), Box<Streams>> {
+        if streams.latency_samples() == self.current.latency_samples() {
+            self.swap_in_changing_latency(streams)
+        } else {
+            Err(streams)
+        }
+    }
+
+    /// As [`Self::swap_in`], for callers that can live with another latency: within the crossfade both are heard, one
+    /// later than the other.
+    ///
+    /// # Errors
+    /// The streams, if they cannot be taken.
+    pub fn swap_in_changing_latency(
+        &mut self,
+        mut streams: Box<Streams>,
+    ) -> Result<(), Box<Streams>> {
         let fits = streams.channels() == self.current.channels()
-            && streams.rate_hz() == self.current.rate_hz()
-            && streams.latency_samples() == self.current.latency_samples();
+            && streams.rate_hz() == self.current.rate_hz();
         if !fits || !self.can_swap() {
             return Err(streams);
         }
@@ -311,7 +326,11 @@ impl SwappableDenoiser {
             return;
         }
         let rate_hz = self.current.rate_hz() as f32;
-        let warm = self.current.latency_samples() + (WARM_UP_SECONDS * rate_hz) as usize;
+        let latency = self
+            .incoming
+            .as_ref()
+            .map_or(0, |i| i.streams.latency_samples());
+        let warm = latency + (WARM_UP_SECONDS * rate_hz) as usize;
         let fade = ((FADE_SECONDS * rate_hz) as usize).max(1);
         let mut start = 0;
         while start < length {
@@ -532,6 +551,34 @@ mod tests {
         assert!(denoiser.swap_in(streams(Mode::Live, 96_000, 2)).is_err());
         assert!(denoiser.swap_in(streams(Mode::Live, RATE_HZ, 1)).is_err());
         assert!(denoiser.swap_in(streams(Mode::Live, RATE_HZ, 2)).is_ok());
+    }
+
+    #[test]
+    fn another_mode_takes_over_with_its_own_latency() {
+        let guitar = model("guitar");
+        let streams = |mode| Box::new(Streams::new(guitar.chain(mode).unwrap(), RATE_HZ, 2, true));
+        let mut denoiser = SwappableDenoiser::new(streams(Mode::Instant));
+        // Bypass shows the latency to the sample.
+        denoiser.set(0.0, Output::Bypass, 0.0);
+        denoiser.settle();
+        let (mut out, dry) = (sound(2.0), sound(2.0));
+        let n = out[0].len();
+        run(&mut denoiser, &mut out, 0, n / 2);
+        let before = denoiser.latency_samples();
+        assert!(
+            denoiser
+                .swap_in_changing_latency(streams(Mode::Balanced))
+                .is_ok()
+        );
+        run(&mut denoiser, &mut out, n / 2, n);
+        let after = denoiser.latency_samples();
+        assert!(denoiser.take_retired().is_some());
+        assert!(after > before);
+        for c in 0..2 {
+            assert_eq!(out[c][before..n / 2], dry[c][..n / 2 - before]);
+            let done = n - RATE_HZ as usize / 4;
+            assert_eq!(out[c][done..], dry[c][done - after..n - after]);
+        }
     }
 
     #[test]

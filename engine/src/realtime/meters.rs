@@ -1,4 +1,4 @@
-//! Levels on their way from the audio thread to the editor.
+//! Levels on their way from the audio thread to whoever shows them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

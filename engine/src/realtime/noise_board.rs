@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
-use drfm_engine::audio::noise::NoiseSpectrum;
+use crate::audio::noise::NoiseSpectrum;
 
 /// Channels shown at most.
 const CHANNELS: usize = 2;
