@@ -431,7 +431,7 @@ fn learned_noise_beats_none_and_is_the_engines() {
     let heard = 199 * 480;
     let spectrum = NoiseSpectrum::learn(48_000, &[&hiss[0][..heard]]).unwrap();
     let theirs = engine("general", Mode::Instant, 48_000, &sound, |s| {
-        s.set_noise(NoiseSource::Known(vec![spectrum.clone()]));
+        s.follow_noise(0, &spectrum);
         s.set_output(Output::Denoised);
     });
     assert!(difference(&ours[0], &theirs[0]) < 1e-5);
