@@ -155,7 +155,8 @@ fn wait(most: Duration, mut done: impl FnMut() -> bool) -> bool {
         if done() {
             return true;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        // Looking at the ports disturbs the server.
+        std::thread::sleep(Duration::from_millis(200));
     }
     false
 }
@@ -297,12 +298,17 @@ fn through_jack(jack: &Jack, mode: Mode, seconds: f64) -> Attempt {
             .iter()
             .any(|k| v[*k] != 0)
     };
+    let lost = |lines: &[Value]| lines.iter().any(|l| l["event"] == "lost");
+    if lost(&lines) || lost(&heard_lines) {
+        // The server left it out for more than a second; it began anew.
+        return Attempt::Busy;
+    }
     let told = busy(&end) || busy(&last(&heard_lines, "stopped"));
     let want = engine(mode, &path("raw.wav"));
     let recorded = channel(&path("out.wav"), 0);
     assert_eq!(recorded, want[0], "the recording is the engine's output");
     let same = stretch_in_common(&channel(&path("heard.wav"), 0), &want[0]);
-    let enough = same as f64 > (seconds - 2.0) * f64::from(RATE_HZ);
+    let enough = same as f64 > (seconds - 2.5) * f64::from(RATE_HZ);
     println!("{same} frames heard are the engine's, bit for bit");
     if enough {
         Attempt::Exact
@@ -313,25 +319,48 @@ fn through_jack(jack: &Jack, mode: Mode, seconds: f64) -> Attempt {
     }
 }
 
-/// The second program began to hear at some frame of the first: found by the first loud stretch; how many frames from
-/// there to the end of either are equal, 0 if there is a difference.
+/// The second program began to hear at some frame of the first. A loud stretch is looked for a second and a half after
+/// the first sound, when no more ports are being connected; how many frames around it are equal.
 fn stretch_in_common(heard: &[f32], want: &[f32]) -> usize {
     const LENGTH: usize = 400;
-    let Some(loud) = heard.iter().position(|x| x.abs() > 0.01) else {
+    let loud = |x: &&f32| x.abs() > 0.01;
+    let Some(first) = heard.iter().position(|x| loud(&x)) else {
         return 0;
     };
-    let Some(pattern) = heard.get(loud..loud + LENGTH) else {
+    let settled = first + RATE_HZ as usize * 3 / 2;
+    let Some(anchor) = heard
+        .iter()
+        .skip(settled)
+        .position(|x| loud(&x))
+        .map(|at| at + settled)
+    else {
+        return 0;
+    };
+    let Some(pattern) = heard.get(anchor..anchor + LENGTH) else {
         return 0;
     };
     let Some(at) = want.windows(LENGTH).position(|w| w == pattern) else {
+        println!("what is heard at frame {anchor} is nowhere in the engine's output");
         return 0;
     };
-    let common = (heard.len() - loud).min(want.len() - at);
-    if heard[loud..loud + common] == want[at..at + common] {
-        common
-    } else {
-        0
-    }
+    let after = heard[anchor..]
+        .iter()
+        .zip(&want[at..])
+        .take_while(|(a, b)| a == b)
+        .count();
+    let before = heard[..anchor]
+        .iter()
+        .rev()
+        .zip(want[..at].iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    println!(
+        "heard: first sound at {first}, equal from {} to {} of {}",
+        anchor - before,
+        anchor + after,
+        heard.len()
+    );
+    before + after
 }
 
 /// Every mode and buffer once; on a busy machine up to four times, each with a new server.

@@ -377,7 +377,7 @@ mod tests {
             let seconds = if drift > 0.0 && rates.0 == 48_000 {
                 1800.0
             } else {
-                120.0
+                90.0
             };
             let run = cards.run(seconds, 1.0);
             let (distortion, hz) = distortion_db(&run.tail, f64::from(rates.1), HZ);
