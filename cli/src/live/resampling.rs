@@ -16,8 +16,6 @@ const CHUNK: usize = 32;
 const POINTS: usize = 128;
 /// Most that the ratio may differ from the nominal one.
 const MOST_RELATIVE: f64 = 1.02;
-/// When larger callbacks turn up than before, the lag grows by so much a second: the pitch is lowered by as much.
-const AIM_SLEW: f64 = 5e-4;
 /// What is kept in reserve for late callbacks, in seconds: in the beginning, how it grows with every gap, and at most.
 const RESERVE_SECONDS: (f64, f64, f64) = (0.003, 1.6, 0.25);
 
@@ -37,8 +35,6 @@ pub(super) struct Resampling {
     input_block: f64,
     output_block: f64,
     reserve_seconds: f64,
-    /// The lag that is aimed at now, on its way to the wanted one, in input frames.
-    aim: f64,
     last_ns: u64,
 }
 
@@ -72,7 +68,6 @@ impl Resampling {
             input_block: 0.0,
             output_block: 0.0,
             reserve_seconds: RESERVE_SECONDS.0,
-            aim: 0.0,
             last_ns: 0,
         })
     }
@@ -125,7 +120,6 @@ impl Resampling {
         }
         source.skip(surplus as usize);
         self.steering.resume();
-        self.aim = self.wanted_lag();
         self.last_ns = timing.now_ns;
         true
     }
@@ -147,11 +141,13 @@ impl Resampling {
         if surplus > SLEPT_SECONDS * self.input_hz {
             skipped = source.skip(surplus as usize);
             lag -= skipped as f64;
+            self.steering.shorten(skipped as f64 / self.input_hz);
         }
-        let step = AIM_SLEW * elapsed.min(0.5) * self.input_hz;
-        self.aim += (self.wanted_lag() - self.aim).clamp(-step, step);
-        let error = (lag - self.aim) / self.input_hz;
-        let correction = self.steering.step(error, elapsed);
+        let correction = self.steering.step(
+            lag / self.input_hz,
+            self.wanted_lag() / self.input_hz,
+            elapsed,
+        );
         // Out of range is ruled out by the limits of the steering.
         let _ = self
             .resampler
