@@ -10,18 +10,33 @@ use serde::Serialize;
 
 use crate::audio::file_denoise::{SignalNoise, denoise_signal};
 use crate::audio::method::Method as Denoiser;
+use crate::audio::mix::OutputMix;
 use crate::audio::model::Mode;
 use crate::audio::noise::NoiseSpectrum;
 use crate::audio::noise_response::FrameResponse;
-use crate::audio::resample::{ResampleError, resample};
+use crate::audio::resample::ResampleError;
 use crate::audio::stft::FrameShape;
 use crate::audio::tracking::Tracking;
 use crate::audio::waveform::WaveformError;
 use crate::classic::{Baseline, ClassicError, NoisePsd, REFERENCE_RATE_HZ, standard_set};
 use crate::metrics::align::{delay_samples, shifted};
-use crate::metrics::audio::{log_spectral_distance_db, segmental_snr_db, si_sdr_db, snr_db};
-use crate::rng::StableRng;
+use crate::metrics::musical_noise::NoiseOnly;
 use crate::train::Control;
+
+pub mod harm;
+mod hum;
+mod margin;
+mod measures;
+mod mixture;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use self::margin::margins;
+pub use self::margin::{Margin, Measured};
+pub use self::measures::{Left, Measures};
+use self::mixture::{Mixture, mix};
+pub use self::steps::denoise_with_steps;
 
 /// Length of the separate noise recording, in seconds.
 pub const KNOWN_NOISE_SECONDS: f64 = 4.0;
@@ -31,8 +46,6 @@ pub const LEARNED_SECONDS: f64 = 2.0;
 pub const LEARNED_SHARE: f64 = 0.4;
 /// Name of the noisy input among the methods.
 pub const NOISY: &str = "noisy input";
-/// Keeps the draws of mixtures and of separate noise recordings apart.
-const SEPARATE: u64 = 1 << 63;
 
 /// A clean recording.
 #[derive(Clone, Debug)]
@@ -50,8 +63,27 @@ pub struct CleanClip {
 pub struct NoiseKind {
     /// Its name in tables.
     pub name: String,
-    /// A recording of it (rate in Hz, mono samples); `None` for white noise.
-    pub recording: Option<(u32, Vec<f32>)>,
+    /// What it is.
+    pub sound: NoiseSound,
+}
+
+/// Where a noise comes from.
+#[derive(Clone, Debug)]
+pub enum NoiseSound {
+    /// White Gaussian noise.
+    White,
+    /// Mains hum, made up: harmonics up to 4 kHz, slowly drifting.
+    Hum {
+        /// 50 or 60 Hz.
+        mains_hz: f64,
+    },
+    /// A recording.
+    Recording {
+        /// Sample rate in Hz.
+        rate_hz: u32,
+        /// Mono samples.
+        samples: Vec<f32>,
+    },
 }
 
 /// A model in a mode.
@@ -62,6 +94,11 @@ pub struct Contender {
     pub mode: Mode,
     /// What denoises.
     pub denoiser: Denoiser,
+    /// How many diffusion steps, if not as many as the mode has. The whole signal is then worked on at once with one
+    /// noise spectrum, whose level is not followed. Waveform models have one step whatever is asked.
+    pub steps: Option<usize>,
+    /// How deep the noise is taken down, see [`crate::audio::denoiser::StreamDenoiser::set_amount_db`].
+    pub amount_db: f32,
 }
 
 /// What another denoiser is given.
@@ -106,19 +143,8 @@ pub struct EvalOptions {
     pub seed: u64,
     /// Whether methods get a separate recording of the noise, or have to find it blindly.
     pub knows_noise: bool,
-}
-
-/// The measures of an estimate against the clean signal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Measures {
-    /// Signal-to-noise ratio.
-    pub snr_db: f64,
-    /// Scale-invariant signal-to-distortion ratio.
-    pub si_sdr_db: f64,
-    /// Segmental SNR.
-    pub segmental_snr_db: f64,
-    /// Log-spectral distance; small is good.
-    pub log_spectral_distance_db: f64,
+    /// Whether the classical denoisers are measured too.
+    pub classical: bool,
 }
 
 /// Where a mean was taken.
@@ -165,21 +191,6 @@ pub struct Method {
     pub real_time_factor: f64,
 }
 
-/// How far a model is ahead, in dB of SNR.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Margin {
-    /// The model.
-    pub method: String,
-    /// What it is compared with.
-    pub over: String,
-    /// Mean over the cells.
-    pub mean_db: f64,
-    /// Least of all cells.
-    pub worst_db: f64,
-    /// The cell of the least.
-    pub worst_cell: String,
-}
-
 /// All results.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -219,6 +230,9 @@ pub enum EvalError {
         /// What it says.
         reason: String,
     },
+    /// The listener failed.
+    #[error("{0}")]
+    Listener(String),
     /// The observer stopped it.
     #[error("stopped")]
     Stopped,
@@ -231,13 +245,49 @@ pub struct Surroundings<'a> {
     pub clock: &'a (dyn Fn() -> f64 + Sync),
     /// Whether to go on; called with `true` when a mixture is done.
     pub go_on: &'a (dyn Fn(bool) -> Control + Sync),
+    /// Hears what methods make of mixtures, if anyone wants to.
+    pub listener: Option<&'a dyn Listener>,
 }
 
-/// A mixture, and what methods are told of its noise.
-struct Mixture {
-    noisy: Vec<f32>,
-    known: Vec<f32>,
+/// A mixture that is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct MixtureName<'a> {
+    /// Number of the clean clip.
+    pub clip: usize,
+    /// Its instrument or folder.
+    pub group: &'a str,
+    /// Name of the noise.
+    pub noise: &'a str,
+    /// Input SNR in dB.
+    pub level_db: f64,
 }
+
+/// What methods make of a mixture.
+pub struct Heard<'a> {
+    /// Sample rate in Hz of all signals.
+    pub rate_hz: u32,
+    /// The clean signal.
+    pub clean: &'a [f32],
+    /// What kind each method is, in the order of [`Evaluation::methods`].
+    pub kinds: &'a [MethodKind],
+    /// The estimate of every method with its measures, in the same order; the first is the mixture itself.
+    pub estimates: &'a [(Measures, Vec<f32>)],
+}
+
+/// Wants to hear what methods make of some mixtures. Called from several threads.
+pub trait Listener: Sync {
+    /// Whether this mixture is wanted.
+    fn wants(&self, mixture: &MixtureName<'_>) -> bool;
+
+    /// Takes in a mixture that is wanted.
+    ///
+    /// # Errors
+    /// A sentence; it ends the evaluation.
+    fn hear(&self, mixture: &MixtureName<'_>, heard: &Heard<'_>) -> Result<(), String>;
+}
+
+/// Each method's measures on a mixture and its seconds of work.
+type Scores = Vec<(Measures, f64)>;
 
 /// Evaluates everything; the results do not depend on the number of threads (the times do).
 ///
@@ -261,28 +311,29 @@ pub fn evaluate(
             );
         }
     }
-    let results: Vec<Vec<(Measures, f64)>> = jobs
+    let results: Vec<Scores> = jobs
         .par_iter()
         .map(|(i, clip, noise, level)| {
             let mixture = mix(clip, noise, *level, options.seed, *i as u64)?;
-            let scores = run_methods(clip, &mixture, field, options, surroundings)?;
+            let name = MixtureName {
+                clip: *i,
+                group: &clip.group,
+                noise: &noise.name,
+                level_db: *level,
+            };
+            let scores = Run {
+                clip,
+                mixture: &mixture,
+                field,
+                options,
+                surroundings,
+            }
+            .all(&name)?;
             (surroundings.go_on)(true);
             Ok(scores)
         })
         .collect::<Result<_, EvalError>>()?;
-    let mut methods = vec![(NOISY.to_owned(), MethodKind::Noisy)];
-    methods.extend(
-        standard_set(REFERENCE_RATE_HZ)
-            .iter()
-            .map(|b| (b.name(), kind_of(b))),
-    );
-    let peers = field
-        .peers
-        .iter()
-        .map(|p| (p.name.clone(), MethodKind::Peer));
-    methods.extend(peers);
-    let models = field.contenders.iter();
-    methods.extend(models.map(|c| (c.name.clone(), MethodKind::Model)));
+    let methods = method_names(field, options);
 
     let seconds = |clip: &CleanClip| clip.samples.len() as f64 / f64::from(clip.rate_hz);
     let worked: f64 = jobs.iter().map(|(_, clip, ..)| seconds(clip)).sum();
@@ -301,7 +352,7 @@ pub fn evaluate(
         })
         .collect();
     // Cells in the order of groups, then noises, then levels as given.
-    let mut cells: BTreeMap<(&str, usize, usize), (usize, Vec<Measures>)> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, usize, usize), Vec<&Scores>> = BTreeMap::new();
     for ((_, clip, noise, level), scores) in jobs.iter().zip(&results) {
         let noise_number = noises
             .iter()
@@ -312,30 +363,24 @@ pub fn evaluate(
             .iter()
             .position(|l| l == level)
             .unwrap_or(0);
-        let (count, sums) = cells
+        cells
             .entry((clip.group.as_str(), noise_number, level_number))
-            .or_insert_with(|| (0, vec![Measures::default(); scores.len()]));
-        *count += 1;
-        for (sum, (score, _)) in sums.iter_mut().zip(scores) {
-            add(sum, score);
-        }
+            .or_default()
+            .push(scores);
     }
     let cells: Vec<Cell> = cells
         .into_iter()
-        .map(|((group, noise, level), (files, mut means))| {
-            for mean in &mut means {
-                divide(mean, files as f64);
-            }
-            Cell {
-                group: group.to_owned(),
-                noise: noises
-                    .get(noise)
-                    .map(|n| n.name.clone())
-                    .unwrap_or_default(),
-                level_db: options.levels_db.get(level).copied().unwrap_or_default(),
-                files,
-                means,
-            }
+        .map(|((group, noise, level), files)| Cell {
+            group: group.to_owned(),
+            noise: noises
+                .get(noise)
+                .map(|n| n.name.clone())
+                .unwrap_or_default(),
+            level_db: options.levels_db.get(level).copied().unwrap_or_default(),
+            files: files.len(),
+            means: (0..methods.len())
+                .map(|m| Measures::mean(files.iter().filter_map(|f| f.get(m)).map(|(s, _)| s)))
+                .collect(),
         })
         .collect();
     let margins = margins(&methods, &cells, &field.contenders);
@@ -347,20 +392,6 @@ pub fn evaluate(
     })
 }
 
-fn add(sum: &mut Measures, more: &Measures) {
-    sum.snr_db += more.snr_db;
-    sum.si_sdr_db += more.si_sdr_db;
-    sum.segmental_snr_db += more.segmental_snr_db;
-    sum.log_spectral_distance_db += more.log_spectral_distance_db;
-}
-
-fn divide(sum: &mut Measures, by: f64) {
-    sum.snr_db /= by;
-    sum.si_sdr_db /= by;
-    sum.segmental_snr_db /= by;
-    sum.log_spectral_distance_db /= by;
-}
-
 fn kind_of(baseline: &Baseline) -> MethodKind {
     match baseline {
         Baseline::OracleWiener { .. } => MethodKind::Oracle,
@@ -369,138 +400,152 @@ fn kind_of(baseline: &Baseline) -> MethodKind {
     }
 }
 
-fn power(x: &[f32]) -> f64 {
-    x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / x.len().max(1) as f64
+/// What is measured, in the order of the results.
+fn method_names(field: &Field, options: &EvalOptions) -> Vec<(String, MethodKind)> {
+    let mut methods = vec![(NOISY.to_owned(), MethodKind::Noisy)];
+    if options.classical {
+        let classical = standard_set(REFERENCE_RATE_HZ);
+        methods.extend(classical.iter().map(|b| (b.name(), kind_of(b))));
+    }
+    let peers = field.peers.iter();
+    methods.extend(peers.map(|p| (p.name.clone(), MethodKind::Peer)));
+    let models = field.contenders.iter();
+    methods.extend(models.map(|c| (c.name.clone(), MethodKind::Model)));
+    methods
 }
 
-fn mix(
-    clip: &CleanClip,
-    noise: &NoiseKind,
-    level_db: f64,
-    seed: u64,
-    number: u64,
-) -> Result<Mixture, EvalError> {
-    let n = clip.samples.len();
-    let music = power(&clip.samples);
-    if music <= 0.0 {
-        return Err(EvalError::SilentClean(clip.group.clone()));
-    }
-    let known_length = (KNOWN_NOISE_SECONDS * f64::from(clip.rate_hz)) as usize;
-    let mut rng = StableRng::new(seed, number);
-    let (added, known) = match &noise.recording {
-        None => {
-            let mut other = StableRng::new(seed, number ^ SEPARATE);
-            let added: Vec<f32> = (0..n).map(|_| rng.normal() as f32).collect();
-            (
-                added,
-                (0..known_length).map(|_| other.normal() as f32).collect(),
-            )
-        }
-        Some((rate_hz, samples)) => {
-            let samples = resample(samples, *rate_hz, clip.rate_hz)?;
-            let learned = (LEARNED_SECONDS * f64::from(clip.rate_hz))
-                .min(LEARNED_SHARE * samples.len() as f64);
-            let (known, rest) = samples.split_at(learned as usize);
-            let short = (known.len() as f64) < 0.2 * f64::from(clip.rate_hz);
-            if short || power(rest) <= 0.0 || power(known) <= 0.0 {
-                return Err(EvalError::UnusableNoise(noise.name.clone()));
+/// All methods on one mixture.
+struct Run<'a> {
+    clip: &'a CleanClip,
+    mixture: &'a Mixture,
+    field: &'a Field,
+    options: &'a EvalOptions,
+    surroundings: &'a Surroundings<'a>,
+}
+
+impl Run<'_> {
+    /// What each method makes of the mixture, and how long it takes.
+    fn all(&self, name: &MixtureName<'_>) -> Result<Scores, EvalError> {
+        let rate_hz = self.clip.rate_hz;
+        let (clean, noisy) = (&self.clip.samples, &self.mixture.noisy);
+        let noise_only = NoiseOnly::new(clean, noisy, rate_hz);
+        let listener = self.surroundings.listener.filter(|l| l.wants(name));
+        let mut kept: Vec<(Measures, Vec<f32>)> = Vec::new();
+        let mut scores = Scores::new();
+        let mut take = |estimate: Vec<f32>, seconds: f64| {
+            let measures = Measures::of(clean, noise_only.as_ref(), rate_hz, &estimate);
+            scores.push((measures, seconds));
+            if listener.is_some() {
+                kept.push((measures, estimate));
             }
-            let start = rng.below(rest.len());
-            let added = rest.iter().cycle().skip(start).take(n).copied().collect();
-            (added, known.to_vec())
+        };
+        take(noisy.clone(), 0.0);
+        let tracking = (!self.options.knows_noise).then(|| Tracking::of_signal(rate_hz, noisy));
+        let tracked = tracking.as_ref().and_then(Tracking::first_estimate);
+        if self.options.classical {
+            for baseline in standard_set(rate_hz) {
+                let (estimate, seconds) = self.timed(|| self.classical(&baseline, tracked))?;
+                take(estimate, seconds);
+            }
         }
-    };
-    let noise_power = power(&added);
-    if noise_power <= 0.0 {
-        return Err(EvalError::UnusableNoise(noise.name.clone()));
-    }
-    let gain = libm::sqrt(music / noise_power * libm::exp10(-level_db / 10.0)) as f32;
-    Ok(Mixture {
-        noisy: clip
-            .samples
-            .iter()
-            .zip(&added)
-            .map(|(c, a)| c + gain * a)
-            .collect(),
-        known: known.into_iter().map(|k: f32| gain * k).collect(),
-    })
-}
-
-/// What each method makes of a mixture, and how long it takes.
-fn run_methods(
-    clip: &CleanClip,
-    mixture: &Mixture,
-    field: &Field,
-    options: &EvalOptions,
-    surroundings: &Surroundings<'_>,
-) -> Result<Vec<(Measures, f64)>, EvalError> {
-    let rate_hz = clip.rate_hz;
-    let measure = |estimate: &[f32]| Measures {
-        snr_db: snr_db(&clip.samples, estimate),
-        si_sdr_db: si_sdr_db(&clip.samples, estimate),
-        segmental_snr_db: segmental_snr_db(&clip.samples, estimate, rate_hz),
-        log_spectral_distance_db: log_spectral_distance_db(&clip.samples, estimate, rate_hz),
-    };
-    let check = || match (surroundings.go_on)(false) {
-        Control::Continue => Ok(()),
-        Control::Stop => Err(EvalError::Stopped),
-    };
-    let timed = |work: &mut dyn FnMut() -> Result<Vec<f32>, EvalError>| {
-        check()?;
-        let start = (surroundings.clock)();
-        let estimate = work()?;
-        let seconds = (surroundings.clock)() - start;
-        Ok::<_, EvalError>((measure(&estimate), seconds))
-    };
-    let tracking = (!options.knows_noise).then(|| Tracking::of_signal(rate_hz, &mixture.noisy));
-    let tracked = tracking.as_ref().and_then(Tracking::first_estimate);
-    let learned = NoiseSpectrum::learn(rate_hz, &[&mixture.known]);
-    let mut scores = vec![(measure(&mixture.noisy), 0.0)];
-    for baseline in standard_set(rate_hz) {
-        let oracle = matches!(baseline, Baseline::OracleWiener { .. });
-        scores.push(timed(&mut || {
-            let estimate = match tracked {
-                Some(spectrum) if !oracle => baseline.denoise_with_psd(
-                    &mixture.noisy,
-                    &psd(spectrum, &baseline),
-                    Some(&clip.samples),
-                ),
-                _ => baseline.denoise(&mixture.noisy, &mixture.known, Some(&clip.samples)),
+        for peer in &self.field.peers {
+            let (estimate, seconds) = self.timed(|| self.peer(peer))?;
+            take(estimate, seconds);
+        }
+        let learned = match tracked {
+            None => NoiseSpectrum::learn(rate_hz, &[&self.mixture.known]),
+            Some(_) => None,
+        };
+        for contender in &self.field.contenders {
+            let known = learned.as_ref();
+            let (estimate, seconds) = self.timed(|| self.model(contender, known, tracked))?;
+            take(estimate, seconds);
+        }
+        if let Some(listener) = listener {
+            let methods = method_names(self.field, self.options);
+            let kinds: Vec<MethodKind> = methods.into_iter().map(|(_, kind)| kind).collect();
+            let heard = Heard {
+                rate_hz,
+                clean,
+                kinds: &kinds,
+                estimates: &kept,
             };
-            Ok(estimate?)
-        })?);
+            listener.hear(name, &heard).map_err(EvalError::Listener)?;
+        }
+        Ok(scores)
     }
-    let most = (LONGEST_PEER_DELAY_SECONDS * f64::from(rate_hz)) as usize;
-    for peer in &field.peers {
+
+    fn timed(
+        &self,
+        work: impl FnOnce() -> Result<Vec<f32>, EvalError>,
+    ) -> Result<(Vec<f32>, f64), EvalError> {
+        if (self.surroundings.go_on)(false) == Control::Stop {
+            return Err(EvalError::Stopped);
+        }
+        let start = (self.surroundings.clock)();
+        let estimate = work()?;
+        Ok((estimate, (self.surroundings.clock)() - start))
+    }
+
+    fn classical(
+        &self,
+        baseline: &Baseline,
+        tracked: Option<&NoiseSpectrum>,
+    ) -> Result<Vec<f32>, EvalError> {
+        let (noisy, clean) = (&self.mixture.noisy, Some(self.clip.samples.as_slice()));
+        Ok(match tracked {
+            Some(spectrum) if kind_of(baseline) != MethodKind::Oracle => {
+                baseline.denoise_with_psd(noisy, &psd(spectrum, baseline), clean)
+            }
+            _ => baseline.denoise(noisy, &self.mixture.known, clean),
+        }?)
+    }
+
+    fn peer(&self, peer: &Peer) -> Result<Vec<f32>, EvalError> {
+        let rate_hz = self.clip.rate_hz;
+        let noisy = &self.mixture.noisy;
+        let known = &self.mixture.known;
         let input = PeerInput {
             rate_hz,
-            noisy: &mixture.noisy,
-            known_noise: options.knows_noise.then_some(&mixture.known),
+            noisy,
+            known_noise: self.options.knows_noise.then_some(known),
         };
-        scores.push(timed(&mut || {
-            let estimate = (peer.run)(&input).map_err(|reason| EvalError::Peer {
-                name: peer.name.clone(),
-                reason,
-            })?;
-            let delay = delay_samples(&mixture.noisy, &estimate, most);
-            Ok(shifted(&estimate, delay, clip.samples.len()))
-        })?);
+        let estimate = (peer.run)(&input).map_err(|reason| EvalError::Peer {
+            name: peer.name.clone(),
+            reason,
+        })?;
+        let most = (LONGEST_PEER_DELAY_SECONDS * f64::from(rate_hz)) as usize;
+        let delay = delay_samples(noisy, &estimate, most);
+        Ok(shifted(&estimate, delay, self.clip.samples.len()))
     }
-    for contender in &field.contenders {
-        let known = || match &learned {
-            Some(spectrum) if options.knows_noise => SignalNoise::Followed(spectrum.clone()),
-            _ => SignalNoise::Adaptive,
+
+    fn model(
+        &self,
+        contender: &Contender,
+        learned: Option<&NoiseSpectrum>,
+        tracked: Option<&NoiseSpectrum>,
+    ) -> Result<Vec<f32>, EvalError> {
+        let rate_hz = self.clip.rate_hz;
+        let noisy = &self.mixture.noisy;
+        let mut estimate = match (&contender.denoiser, contender.steps, learned.or(tracked)) {
+            (Denoiser::Spectral(chain), Some(steps), Some(noise)) => {
+                denoise_with_steps(chain, steps, rate_hz, noisy, noise)
+            }
+            _ => {
+                let noise = learned.map_or(SignalNoise::Adaptive, |spectrum| {
+                    SignalNoise::Followed(spectrum.clone())
+                });
+                denoise_signal(&contender.denoiser, rate_hz, noisy, noise)?
+            }
         };
-        scores.push(timed(&mut || {
-            Ok(denoise_signal(
-                &contender.denoiser,
-                rate_hz,
-                &mixture.noisy,
-                known(),
-            )?)
-        })?);
+        let mut mix = OutputMix::new(rate_hz);
+        mix.set_amount_db(contender.amount_db);
+        let weights = mix.target();
+        for (e, y) in estimate.iter_mut().zip(noisy) {
+            *e = weights.apply(*e, *y);
+        }
+        Ok(estimate)
     }
-    Ok(scores)
 }
 
 /// A tracked spectrum in the bins of a classical denoiser.
@@ -514,186 +559,4 @@ fn psd(spectrum: &NoiseSpectrum, baseline: &Baseline) -> NoisePsd {
     };
     FrameResponse::new(shape, spectrum.rate_hz()).apply_into(spectrum, &mut power);
     NoisePsd { window, power }
-}
-
-fn margins(methods: &[Method], cells: &[Cell], contenders: &[Contender]) -> Vec<Margin> {
-    let mut all = Vec::new();
-    for contender in contenders {
-        let live = matches!(contender.mode, Mode::Live | Mode::Instant);
-        let mut over = vec![(
-            "best classical",
-            vec![MethodKind::Classical, MethodKind::ClassicalLive],
-        )];
-        if live {
-            over.push(("DD-Wiener 512/128", vec![MethodKind::ClassicalLive]));
-        }
-        if methods.iter().any(|m| m.kind == MethodKind::Peer) {
-            over.push(("best peer", vec![MethodKind::Peer]));
-        }
-        for (name, kinds) in over {
-            let of_cell = |cell: &Cell| {
-                let pairs = || methods.iter().zip(&cell.means);
-                let ours = pairs().find(|(m, _)| m.name == contender.name)?.1.snr_db;
-                let best = pairs()
-                    .filter(|(m, _)| kinds.contains(&m.kind))
-                    .map(|(_, s)| s.snr_db)
-                    .max_by(f64::total_cmp)?;
-                Some((
-                    ours - best,
-                    format!("{} {} {} dB", cell.group, cell.noise, cell.level_db),
-                ))
-            };
-            let margins: Vec<(f64, String)> = cells.iter().filter_map(of_cell).collect();
-            let mean_db = margins.iter().map(|(m, _)| m).sum::<f64>() / margins.len().max(1) as f64;
-            if let Some((worst_db, worst_cell)) =
-                margins.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))
-            {
-                all.push(Margin {
-                    method: contender.name.clone(),
-                    over: name.to_owned(),
-                    mean_db,
-                    worst_db,
-                    worst_cell,
-                });
-            }
-        }
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn clip() -> CleanClip {
-        CleanClip {
-            group: "sine".into(),
-            rate_hz: 48_000,
-            samples: (0..96_000).map(|i| 0.3 * (i as f32 * 0.05).sin()).collect(),
-        }
-    }
-
-    fn run(noise: NoiseKind, knows_noise: bool) -> Evaluation {
-        let options = EvalOptions {
-            levels_db: vec![10.0, 0.0],
-            seed: 3,
-            knows_noise,
-        };
-        let surroundings = Surroundings {
-            clock: &|| 0.0,
-            go_on: &|_| Control::Continue,
-        };
-        evaluate(
-            &[clip()],
-            &[noise],
-            &Field::default(),
-            &options,
-            &surroundings,
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn mixtures_have_the_level_asked_for_and_classical_denoisers_help() {
-        let mut rng = StableRng::new(5, 5);
-        let recording: Vec<f32> = (0..120_000).map(|_| 0.01 * rng.normal() as f32).collect();
-        for noise in [None, Some((44_100, recording))] {
-            for knows in [true, false] {
-                let noise = NoiseKind {
-                    name: "noise".into(),
-                    recording: noise.clone(),
-                };
-                let result = run(noise, knows);
-                assert_eq!(result.cells.len(), 2);
-                for (cell, level) in result.cells.iter().zip([10.0, 0.0]) {
-                    assert_eq!(cell.level_db, level);
-                    assert!((cell.means[0].snr_db - level).abs() < 1e-3);
-                    for (method, means) in result.methods.iter().zip(&cell.means).skip(1) {
-                        assert!(
-                            means.snr_db > level + 5.0,
-                            "{} {knows}: {}",
-                            method.name,
-                            means.snr_db
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn peers_are_aligned_and_their_failures_told() {
-        let surroundings = Surroundings {
-            clock: &|| 0.0,
-            go_on: &|_| Control::Continue,
-        };
-        let options = EvalOptions {
-            levels_db: vec![10.0],
-            seed: 1,
-            knows_noise: true,
-        };
-        let white = [NoiseKind {
-            name: "white".into(),
-            recording: None,
-        }];
-        let field = |run: Box<RunPeer>| Field {
-            peers: vec![Peer {
-                name: "other".into(),
-                run,
-            }],
-            ..Field::default()
-        };
-        let late = field(Box::new(|input| {
-            assert!(input.known_noise.is_some());
-            Ok([vec![0.0; 700], input.noisy.to_vec()].concat())
-        }));
-        let result = evaluate(&[clip()], &white, &late, &options, &surroundings).unwrap();
-        let at = |name: &str| result.methods.iter().position(|m| m.name == name).unwrap();
-        let means = &result.cells[0].means;
-        assert_eq!(means[at("other")], means[at(NOISY)]);
-        let broken = field(Box::new(|_| Err("no such program".into())));
-        let told = evaluate(&[clip()], &white, &broken, &options, &surroundings);
-        assert!(
-            told.unwrap_err()
-                .to_string()
-                .contains("peer other: no such program")
-        );
-    }
-
-    #[test]
-    fn silence_and_stopping_are_told() {
-        let surroundings = Surroundings {
-            clock: &|| 0.0,
-            go_on: &|_| Control::Stop,
-        };
-        let options = EvalOptions {
-            levels_db: vec![0.0],
-            seed: 1,
-            knows_noise: true,
-        };
-        let white = [NoiseKind {
-            name: "white".into(),
-            recording: None,
-        }];
-        let stopped = evaluate(
-            &[clip()],
-            &white,
-            &Field::default(),
-            &options,
-            &surroundings,
-        );
-        assert!(matches!(stopped, Err(EvalError::Stopped)));
-        let silent = CleanClip {
-            samples: vec![0.0; 10_000],
-            ..clip()
-        };
-        let silent = evaluate(
-            &[silent],
-            &white,
-            &Field::default(),
-            &options,
-            &surroundings,
-        );
-        assert!(matches!(silent, Err(EvalError::SilentClean(_))));
-    }
 }

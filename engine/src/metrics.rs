@@ -2,3 +2,4 @@
 pub mod align;
 pub mod audio;
 pub mod image;
+pub mod musical_noise;

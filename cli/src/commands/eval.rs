@@ -1,28 +1,24 @@
 //! `drfm eval`: models against classical denoisers, on the same mixtures.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use drfm_engine::audio::clip_file::read_mono;
-use drfm_engine::audio::find::find_audio_files;
-use drfm_engine::audio::method::Method;
 use drfm_engine::audio::model::Mode;
-use drfm_engine::eval::{
-    CleanClip, Contender, EvalError, EvalOptions, Evaluation, Field, Measures, NoiseKind, Peer,
-    Surroundings, evaluate,
-};
+use drfm_engine::eval::harm::{self, SOFT_DB};
+use drfm_engine::eval::{EvalError, EvalOptions, Field, Listener, Peer, Surroundings, evaluate};
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
 use serde_json::json;
 
+use self::page::{Keeper, Page};
 use self::peer::PeerCommand;
 use crate::failure::Failure;
-use crate::models::Loaded;
-use crate::report::Table;
 use crate::{interrupt, models, report};
 
+mod inputs;
+mod page;
 mod peer;
+mod text;
 
 /// Measures models against classical denoisers.
 ///
@@ -36,12 +32,16 @@ mod peer;
   drfm eval --clean my-takes/ --knows-noise no
       nobody is told what the noise sounds like
   drfm eval --clean my-takes/ --peer \"ffmpeg=ffmpeg -v error -y -i {in} -af afftdn {out}\"
-      ffmpeg's denoiser on the same mixtures")]
+      ffmpeg's denoiser on the same mixtures
+  drfm eval --clean my-takes/ --noise white hum50 --model guitar --mode best --report report/
+      a page to look at and listen to: report/index.html
+  drfm eval --clean guitar/test --model guitar --model flute --mode best --harm
+      clean input, soft noise, and the wrong model")]
 pub struct Arguments {
     /// Clean recordings, or folders of them.
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     clean: Vec<PathBuf>,
-    /// white, a recording of noise, or a folder of such recordings. The first 2 seconds of a recording are what methods
+    /// white, hum50 or hum60 (made-up mains hum), a recording of noise, or a folder of such recordings. The first 2 seconds of a recording are what methods
     /// learn the noise from, the rest is mixed in.
     #[arg(long, default_value = "white", num_args = 1.., value_name = "NOISE")]
     noise: Vec<String>,
@@ -54,6 +54,15 @@ pub struct Arguments {
     /// Modes to measure; may be given several times. Without this option, all that a model has.
     #[arg(long, value_parser = models::parse_mode)]
     mode: Vec<Mode>,
+    /// How many diffusion steps the models take, 1 to 9; may be given several times. Past 2 the last step is repeated on its
+    /// own estimate. Whole files are then worked on with one noise spectrum, whose level is not followed. Without this
+    /// option, the steps of the mode.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    steps: Vec<u8>,
+    /// How deep the models take the noise down in dB, as in drfm denoise; may be given several times. Without this option,
+    /// wholly.
+    #[arg(long, value_name = "DB", value_parser = parse_amount)]
+    amount_db: Vec<f32>,
     /// Another denoiser to measure on the same mixtures, as a command of the shell in which {in} stands for the noisy WAV
     /// file (mono, 32-bit float), {noise} for the recording of the noise and {out} for the WAV file that it writes. Its
     /// delay is found and taken back. May be given several times.
@@ -62,6 +71,17 @@ pub struct Arguments {
     /// Whether methods are given a separate recording of the noise, or have to find it in the mixture.
     #[arg(long, value_enum, default_value_t = YesNo::Yes)]
     knows_noise: YesNo,
+    /// Leave out the classical denoisers.
+    #[arg(long)]
+    no_classical: bool,
+    /// Measure the harm that is done: recordings without added noise, soft noise (30 and 40 dB), and what the second and
+    /// later models cost against the first, which should be the right one.
+    #[arg(long, conflicts_with_all = ["report", "peer"])]
+    harm: bool,
+    /// Write a web page into this new folder: tables, curves, spectrograms and sounds of one excerpt of each instrument and
+    /// noise.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Use only this many seconds of each file. Without this option, all of it.
     #[arg(long, value_name = "S", value_parser = parse_seconds)]
     seconds: Option<f64>,
@@ -93,6 +113,13 @@ fn parse_level(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give levels in dB from -60 to 100, as 0,10,20".to_owned())
 }
 
+fn parse_amount(text: &str) -> Result<f32, String> {
+    text.parse::<f32>()
+        .ok()
+        .filter(|x| (0.0..=100.0).contains(x))
+        .ok_or_else(|| "give a number of dB from 0 (nothing is taken away) to 100 (all)".to_owned())
+}
+
 fn parse_seconds(text: &str) -> Result<f64, String> {
     text.parse::<f64>()
         .ok()
@@ -103,14 +130,15 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// Evaluates.
 ///
 /// # Errors
-/// When recordings, noises or models cannot be used.
+/// When recordings, noises or models cannot be used, or the report cannot be written.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let field = Field {
-        contenders: contenders(arguments)?,
+        contenders: inputs::contenders(arguments)?,
         peers: peers(arguments)?,
     };
-    let clean = read_clean(arguments)?;
-    let noises = read_noises(arguments)?;
+    let page = arguments.report.as_deref().map(Page::begin).transpose()?;
+    let clean = inputs::read_clean(arguments)?;
+    let noises = inputs::read_noises(arguments)?;
     let mut levels_db: Vec<f64> = Vec::new();
     for level in &arguments.snr {
         if !levels_db.contains(level) {
@@ -121,8 +149,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         levels_db,
         seed: arguments.seed,
         knows_noise: arguments.knows_noise == YesNo::Yes,
+        classical: !arguments.no_classical && !arguments.harm,
     };
-    let bar = ProgressBar::new((clean.len() * noises.len() * options.levels_db.len()) as u64);
+    let keeper = page
+        .as_ref()
+        .map(|page| Keeper::new(page, &clean, &noises, &options));
+    let mut mixtures = clean.len() * noises.len() * options.levels_db.len();
+    if arguments.harm {
+        let soft = SOFT_DB.iter().filter(|l| !options.levels_db.contains(l));
+        mixtures += clean.len() * (1 + noises.len() * soft.count());
+    }
+    let bar = ProgressBar::new(mixtures as u64);
     let style = ProgressStyle::with_template("mixtures [{bar:30}] {pos}/{len} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let started = Instant::now();
@@ -134,17 +171,38 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
             interrupt::control()
         },
+        listener: keeper.as_ref().map(|k| k as &dyn Listener),
     };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.threads)
         .build()
         .map_err(|e| Failure::Failed(format!("cannot start {} threads: {e}", arguments.threads)))?;
-    let result = pool.install(|| evaluate(&clean, &noises, &field, &options, &surroundings));
-    bar.finish_and_clear();
-    let result = result.map_err(|e| match e {
+    let failed = |e| match e {
         EvalError::Stopped => Failure::Interrupted,
         other => Failure::of(other),
-    })?;
+    };
+    if arguments.harm {
+        let result =
+            pool.install(|| harm::measure(&clean, &noises, &field, &options, &surroundings));
+        bar.finish_and_clear();
+        let result = result.map_err(failed)?;
+        if arguments.json {
+            return report::print_json(&json!({
+                "seed": options.seed,
+                "knows_noise": options.knows_noise,
+                "files": clean.len(),
+                "result": result,
+            }));
+        }
+        return report::print(&text::harm(&result, options.knows_noise));
+    }
+    let result = pool.install(|| evaluate(&clean, &noises, &field, &options, &surroundings));
+    bar.finish_and_clear();
+    let result = result.map_err(failed)?;
+    let kept = keeper.map(Keeper::into_kept);
+    if let (Some(page), Some(kept)) = (page, kept) {
+        page.finish(&result, &kept, &options, clean.len())?;
+    }
     if arguments.json {
         return report::print_json(&json!({
             "seed": options.seed,
@@ -154,7 +212,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "result": result,
         }));
     }
-    report::print(&as_text(&result, options.knows_noise, clean.len()))
+    report::print(&text::evaluation(&result, options.knows_noise, clean.len()))
 }
 
 fn peers(arguments: &Arguments) -> Result<Vec<Peer>, Failure> {
@@ -182,198 +240,4 @@ fn peers(arguments: &Arguments) -> Result<Vec<Peer>, Failure> {
         .iter()
         .map(|p| p.clone().into_peer())
         .collect())
-}
-
-fn contenders(arguments: &Arguments) -> Result<Vec<Contender>, Failure> {
-    let names: Vec<String> = if arguments.model.is_empty() {
-        vec!["general".to_owned()]
-    } else {
-        arguments.model.clone()
-    };
-    let mut all: Vec<Contender> = Vec::new();
-    for name in &names {
-        let in_modes: Vec<(&str, Mode, Method)> = match models::load_denoiser(name)? {
-            Loaded::Waveform(kernel) => {
-                vec![("waveform", Mode::Instant, Method::Waveform(kernel))]
-            }
-            Loaded::Spectral(model) => {
-                let modes: Vec<Mode> = if arguments.mode.is_empty() {
-                    model.modes().collect()
-                } else {
-                    arguments.mode.clone()
-                };
-                modes
-                    .into_iter()
-                    .map(|mode| {
-                        let chain = model
-                            .chain(mode)
-                            .map_err(|e| Failure::Failed(format!("model {name}: {e}")))?;
-                        Ok((mode.name(), mode, Method::Spectral(chain.clone())))
-                    })
-                    .collect::<Result<_, Failure>>()?
-            }
-        };
-        let short = Path::new(name)
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        for (how, mode, denoiser) in in_modes {
-            let mut label = format!("{short} {how}");
-            if all.iter().any(|c| c.name == label) {
-                label = format!("{name} {how}");
-            }
-            if all.iter().any(|c| c.name == label) {
-                return Err(Failure::Usage(format!(
-                    "{label} is given twice: give each model and mode once"
-                )));
-            }
-            all.push(Contender {
-                name: label,
-                mode,
-                denoiser,
-            });
-        }
-    }
-    Ok(all)
-}
-
-/// The last two names of a file's folders: the instrument, or the folder.
-fn group_of(path: &Path) -> String {
-    let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let names: Vec<String> = full
-        .parent()
-        .into_iter()
-        .flat_map(Path::components)
-        .filter_map(|c| match c {
-            std::path::Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-            _ => None,
-        })
-        .collect();
-    names
-        .get(names.len().saturating_sub(2)..)
-        .unwrap_or_default()
-        .join("/")
-}
-
-fn read_clean(arguments: &Arguments) -> Result<Vec<CleanClip>, Failure> {
-    let files = find_audio_files(&arguments.clean, arguments.recursive).map_err(Failure::of)?;
-    files
-        .par_iter()
-        .map(|path| {
-            interrupt::check()?;
-            let mut clip = read_mono(path).map_err(Failure::of)?;
-            if clip.incomplete {
-                report::warn(&format!(
-                    "{} is cut short or damaged: using what can be read",
-                    path.display()
-                ));
-            }
-            if let Some(seconds) = arguments.seconds {
-                clip.samples
-                    .truncate((seconds * f64::from(clip.rate_hz)) as usize);
-            }
-            if clip.samples.iter().all(|x| *x == 0.0) {
-                return Err(Failure::Failed(format!(
-                    "{} is silent: leave it out",
-                    path.display()
-                )));
-            }
-            Ok(CleanClip {
-                group: group_of(path),
-                rate_hz: clip.rate_hz,
-                samples: clip.samples,
-            })
-        })
-        .collect()
-}
-
-fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
-    let mut noises: Vec<NoiseKind> = Vec::new();
-    for given in &arguments.noise {
-        if given == "white" {
-            noises.push(NoiseKind {
-                name: given.clone(),
-                recording: None,
-            });
-            continue;
-        }
-        let files = find_audio_files(&[PathBuf::from(given)], arguments.recursive)
-            .map_err(|e| Failure::Failed(format!("noise: {e} (or give the word white)")))?;
-        for path in files {
-            let clip = read_mono(&path).map_err(Failure::of)?;
-            noises.push(NoiseKind {
-                name: path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                recording: Some((clip.rate_hz, clip.samples)),
-            });
-        }
-    }
-    Ok(noises)
-}
-
-/// A measure: its name, and how to take it.
-type Column = (&'static str, fn(&Measures) -> f64);
-
-const MEASURES: [Column; 4] = [
-    ("SNR in dB", |m| m.snr_db),
-    ("SI-SDR in dB", |m| m.si_sdr_db),
-    ("Segmental SNR in dB", |m| m.segmental_snr_db),
-    ("Log-spectral distance in dB (small is good)", |m| {
-        m.log_spectral_distance_db
-    }),
-];
-
-fn as_text(result: &Evaluation, knows_noise: bool, files: usize) -> String {
-    let mut text = format!(
-        "{files} clean files, {} of sound; methods {}\n",
-        report::duration(result.seconds_of_sound),
-        if knows_noise {
-            "know a separate recording of the noise"
-        } else {
-            "have to find the noise themselves"
-        }
-    );
-    let mut noises: Vec<&str> = Vec::new();
-    for cell in &result.cells {
-        if !noises.contains(&cell.noise.as_str()) {
-            noises.push(&cell.noise);
-        }
-    }
-    for (title, take) in MEASURES {
-        for noise in &noises {
-            let cells: Vec<_> = result.cells.iter().filter(|c| c.noise == **noise).collect();
-            let heading = cells.iter().map(|c| format!("{} {}", c.group, c.level_db));
-            let mut table = Table::new(std::iter::once("method".to_owned()).chain(heading));
-            for (number, method) in result.methods.iter().enumerate() {
-                let values = cells
-                    .iter()
-                    .map(|c| c.means.get(number).map_or(f64::NAN, take));
-                table.row(
-                    std::iter::once(method.name.clone()).chain(values.map(|v| format!("{v:.2}"))),
-                );
-            }
-            text.push_str(&format!("\n{title}, noise: {noise}\n{table}"));
-        }
-    }
-    let mut table = Table::new(["model", "ahead of", "mean", "worst", "worst cell"]);
-    for m in &result.margins {
-        table.row([
-            m.method.clone(),
-            m.over.clone(),
-            format!("{:+.2} dB", m.mean_db),
-            format!("{:+.2} dB", m.worst_db),
-            m.worst_cell.clone(),
-        ]);
-    }
-    text.push_str(&format!("\nHow far ahead in SNR\n{table}"));
-    let mut table = Table::new(["method", "real-time factor"]);
-    for m in &result.methods {
-        table.row([m.name.clone(), format!("{:.4}", m.real_time_factor)]);
-    }
-    text.push_str(&format!("\nSeconds of work per second of sound\n{table}"));
-    text
 }

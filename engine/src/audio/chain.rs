@@ -103,6 +103,12 @@ impl<'a> Framed<'a> {
         }
     }
 
+    /// Frames that hold any of the signal.
+    #[must_use]
+    pub const fn frames(&self) -> usize {
+        self.frames
+    }
+
     /// The spectrum of frame `m`; silence beyond the end.
     pub fn spectrum_into(&self, m: usize, out: &mut [Complex32]) {
         let shape = self.transform.shape();

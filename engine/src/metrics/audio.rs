@@ -96,8 +96,7 @@ pub fn segmental_snr_db(reference: &[f32], estimate: &[f32], rate_hz: u32) -> f6
 /// [`LIMIT_DB`].
 #[must_use]
 pub fn log_spectral_distance_db(reference: &[f32], estimate: &[f32], rate_hz: u32) -> f64 {
-    let hop = ((SPECTRAL_WINDOW / 4.0 * f64::from(rate_hz) / 48_000.0).round() as usize).max(1);
-    let window = 4 * hop;
+    let (window, hop) = spectral_frames(rate_hz);
     let total = reference.len().max(estimate.len()).max(window);
     if pairs(reference, estimate).any(|(r, e)| !r.is_finite() || !e.is_finite()) {
         return LIMIT_DB;
@@ -131,8 +130,14 @@ pub fn log_spectral_distance_db(reference: &[f32], estimate: &[f32], rate_hz: u3
     sum / count.max(1) as f64
 }
 
+/// Window and hop of the spectral measures in samples: 2048 and 512 at 48 kHz, the same durations at other rates.
+pub(super) fn spectral_frames(rate_hz: u32) -> (usize, usize) {
+    let hop = ((SPECTRAL_WINDOW / 4.0 * f64::from(rate_hz) / 48_000.0).round() as usize).max(1);
+    (4 * hop, hop)
+}
+
 /// |FFT|^2 of the whole Hann-windowed frames of a signal followed by silence up to `total` samples.
-fn frame_powers(samples: &[f32], total: usize, window: usize, hop: usize) -> Vec<f64> {
+pub(super) fn frame_powers(samples: &[f32], total: usize, window: usize, hop: usize) -> Vec<f64> {
     let transform = RealFftPlanner::<f64>::new().plan_fft_forward(window);
     let hann: Vec<f64> = (0..window)
         .map(|i| 0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / window as f64).cos())

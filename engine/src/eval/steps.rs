@@ -1,0 +1,179 @@
+//! The reverse chain with any number of steps: the last step is repeated on its own estimate.
+//!
+//! A whole signal at a time with one noise spectrum, so that a chain of any length needs no stream of its own; with
+//! as many steps as the mode has it does what the stream does (a test compares them).
+
+use realfft::num_complex::Complex32;
+
+use crate::audio::chain::{Collector, Framed, StepModel, predict_all};
+use crate::audio::denoiser::Chain;
+use crate::audio::noise::NoiseSpectrum;
+use crate::audio::noise_response::FrameResponse;
+use crate::audio::range::doubt;
+use crate::audio::step::SpectralStep;
+use crate::audio::stft::FrameTransform;
+
+/// Denoises a mono signal with `steps` steps (at least 1) of `chain`: 1 is the first estimate alone; from 3 on the
+/// second step sees its own estimate instead of the first one. A chain without a second step stays at 1.
+#[must_use]
+pub fn denoise_with_steps(
+    chain: &Chain,
+    steps: usize,
+    rate_hz: u32,
+    noisy: &[f32],
+    noise: &NoiseSpectrum,
+) -> Vec<f32> {
+    let run = |model: &StepModel, first: Option<&[f32]>, long: Option<&[f32]>| {
+        run_step(model, rate_hz, (noisy, first, long), noise)
+    };
+    let Some(refine) = chain.refine.as_ref().filter(|_| steps > 1) else {
+        return run(&chain.first, None, None);
+    };
+    let Some(long) = &chain.long else {
+        return on_same_frames(&chain.first, refine, steps, rate_hz, noisy, noise);
+    };
+    let long = run(long, None, None);
+    let mut estimate = run(&chain.first, None, None);
+    for _ in 1..steps {
+        estimate = run(refine, Some(&estimate), Some(&long));
+    }
+    estimate
+}
+
+/// Noise amplitude in the bins of a step's frames.
+fn amplitude(step: &SpectralStep, rate_hz: u32, noise: &NoiseSpectrum) -> Vec<f32> {
+    let shape = step.shape();
+    let mut power = vec![0.0; shape.bins()];
+    FrameResponse::new(shape, rate_hz).apply_into(noise, &mut power);
+    for (f, p) in power.iter_mut().enumerate() {
+        let hz = f as f32 * rate_hz as f32 / shape.window as f32;
+        *p = (*p * doubt(hz, step.config().lowest_hz)).sqrt();
+    }
+    power
+}
+
+fn whiten(spectrum: &mut [Complex32], amplitude: &[f32]) {
+    for (x, a) in spectrum.iter_mut().zip(amplitude) {
+        *x /= *a;
+    }
+}
+
+fn add(out: &mut Collector<'_>, m: usize, estimate: &[Complex32], amplitude: &[f32]) {
+    let loud: Vec<Complex32> = estimate.iter().zip(amplitude).map(|(x, a)| x * a).collect();
+    out.add(m, &loud);
+}
+
+/// One step over a whole signal; `signals` are the noisy one, an estimate of it, and one from a longer window.
+fn run_step(
+    model: &StepModel,
+    rate_hz: u32,
+    signals: (&[f32], Option<&[f32]>, Option<&[f32]>),
+    noise: &NoiseSpectrum,
+) -> Vec<f32> {
+    let mut step = SpectralStep::new(&model.config, rate_hz, 1);
+    let amplitude = amplitude(&step, rate_hz, noise);
+    let transform = FrameTransform::new(step.shape());
+    let noisy = Framed::new(&transform, signals.0);
+    let first = signals.1.map(|x| Framed::new(&transform, x));
+    let long = signals.2.map(|x| Framed::new(&transform, x));
+    let mut out = noisy.collector();
+    let lookahead = step.lookahead();
+    for m in 0..noisy.frames() + lookahead {
+        step.next_frame();
+        noisy.spectrum_into(m, step.noisy_mut(0));
+        whiten(step.noisy_mut(0), &amplitude);
+        if let Some(first) = &first {
+            first.spectrum_into(m, step.first_mut(0));
+            whiten(step.first_mut(0), &amplitude);
+        }
+        if let Some(long) = &long {
+            long.spectrum_into(m, step.long_mut(0));
+            whiten(step.long_mut(0), &amplitude);
+        }
+        step.update();
+        step.select();
+        if m >= lookahead {
+            predict_all(&mut step, model.kernel());
+            add(&mut out, m - lookahead, step.output(0), &amplitude);
+        }
+    }
+    out.finish()
+}
+
+/// Steps that share frames: each sees the spectra of the one before.
+fn on_same_frames(
+    first: &StepModel,
+    refine: &StepModel,
+    steps: usize,
+    rate_hz: u32,
+    noisy: &[f32],
+    noise: &NoiseSpectrum,
+) -> Vec<f32> {
+    let mut step = SpectralStep::new(&first.config, rate_hz, 1);
+    let mut later: Vec<SpectralStep> = (1..steps)
+        .map(|_| SpectralStep::new(&refine.config, rate_hz, 1))
+        .collect();
+    let amplitude = amplitude(&step, rate_hz, noise);
+    let transform = FrameTransform::new(step.shape());
+    let noisy = Framed::new(&transform, noisy);
+    let mut out = noisy.collector();
+    let lookahead = step.lookahead();
+    for m in 0..noisy.frames() + lookahead {
+        step.next_frame();
+        noisy.spectrum_into(m, step.noisy_mut(0));
+        whiten(step.noisy_mut(0), &amplitude);
+        step.update();
+        step.select();
+        if m < lookahead {
+            continue;
+        }
+        predict_all(&mut step, first.kernel());
+        let mut estimate = step.output(0).to_vec();
+        for second in &mut later {
+            second.next_frame();
+            second.noisy_mut(0).copy_from_slice(step.noisy_at_output(0));
+            second.first_mut(0).copy_from_slice(&estimate);
+            second.update();
+            second.select();
+            predict_all(second, refine.kernel());
+            estimate.copy_from_slice(second.output(0));
+        }
+        add(&mut out, m - lookahead, &estimate, &amplitude);
+    }
+    out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::embedded;
+    use crate::audio::file_denoise::{SignalNoise, denoise_signal};
+    use crate::audio::method::Method;
+    use crate::audio::model::{DenoiserModel, Mode};
+    use crate::metrics::audio::snr_db;
+    use crate::rng::StableRng;
+
+    #[test]
+    fn two_steps_are_what_the_stream_does_and_a_third_changes_something() {
+        let mut rng = StableRng::new(2, 0);
+        let noisy: Vec<f32> = (0..30_000)
+            .map(|i| 0.2 * (i as f32 * 0.05).sin() + 0.02 * rng.normal() as f32)
+            .collect();
+        let known: Vec<f32> = (0..48_000).map(|_| 0.02 * rng.normal() as f32).collect();
+        let noise = NoiseSpectrum::learn(48_000, &[&known]).unwrap();
+        let model = DenoiserModel::from_bytes(embedded::bytes("guitar").unwrap()).unwrap();
+        for mode in [Mode::Best, Mode::Live] {
+            let chain = model.chain(mode).unwrap();
+            let method = Method::Spectral(chain.clone());
+            let fixed = SignalNoise::Fixed(noise.clone());
+            let stream = denoise_signal(&method, 48_000, &noisy, fixed).unwrap();
+            let steps = |n| denoise_with_steps(chain, n, 48_000, &noisy, &noise);
+            let two = steps(2);
+            assert!(snr_db(&stream, &two) > 50.0, "{}", snr_db(&stream, &two));
+            for other in [steps(1), steps(3)] {
+                assert!(snr_db(&two, &other) < 60.0, "{}", snr_db(&two, &other));
+                assert!(snr_db(&two, &other) > 10.0, "{}", snr_db(&two, &other));
+            }
+        }
+    }
+}
