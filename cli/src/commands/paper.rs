@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = images::FEATURES as u32, value_parser = clap::value_parser!(u32).range(1..=300_000))]
     features: u32,
     /// Random features of the audio models.
-    #[arg(long, value_name = "N", default_value_t = audio::FEATURES as u32, value_parser = clap::value_parser!(u32).range(1..=48_000))]
+    #[arg(long, value_name = "N", default_value_t = audio::FEATURES as u32, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     audio_features: u32,
     /// Training rows of the closed form.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=16_384))]

@@ -36,7 +36,7 @@ const RIDGE_WITHOUT_VALIDATION: f64 = 1e-2;
 /// The same with the noise integrated, relative to the mean diagonal of `Phi' Phi`.
 const EXACT_RIDGES: [f64; 6] = [3e-5, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
 /// The ridge there when there are too few images to set some aside.
-const EXACT_RIDGE_WITHOUT_VALIDATION: f64 = 1e-3;
+const EXACT_RIDGE_WITHOUT_VALIDATION: f64 = 1e-4;
 /// Most noise levels that are integrated; gates change too slowly for more to matter.
 const LEVELS: usize = 100;
 /// Every fifth image is set aside to choose the ridge with.

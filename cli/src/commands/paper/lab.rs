@@ -11,6 +11,7 @@ use drfm_engine::image::model::ImageModel;
 use drfm_engine::image::source::Query;
 use drfm_engine::image::training::{ImageTraining, train};
 use drfm_engine::model::ModelKind;
+use drfm_engine::paper::audio::Heard;
 use drfm_engine::paper::images::{self, Method, Shown, Sizes};
 use drfm_engine::train::adam_run::NoCheckpoints;
 use serde_json::json;
@@ -43,6 +44,8 @@ pub struct Lab<'a> {
     /// The options.
     pub arguments: &'a Arguments,
     shown: BTreeMap<Key, Rc<(Shown, f64)>>,
+    /// What was heard of audio models, their number of features and seconds; figures 6 and 7 share them.
+    pub heard: BTreeMap<(u8, Method), Rc<(Heard, usize, f64)>>,
 }
 
 impl<'a> Lab<'a> {
@@ -51,6 +54,7 @@ impl<'a> Lab<'a> {
         Self {
             arguments,
             shown: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
