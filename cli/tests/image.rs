@@ -125,6 +125,8 @@ fn kinds_and_trainers() {
         "--kind rf",
         "--kind nn --epochs 20",
         "--trainer adam --epochs 20",
+        "--trainer exact",
+        "--trainer exact --tile 4 --margin 2 --mirror --kind rf",
     ] {
         let found = json(&train(
             folder.path(),
@@ -339,6 +341,17 @@ fn bad_options_end_in_a_sentence() {
         "no closed form",
     );
     refused("-o x.drfm --epochs 5", "for --trainer adam");
+    refused("-o x.drfm --tile 4", "for the exact trainer");
+    refused(
+        "-o x.drfm --tile 4 --trainer exact --features 2",
+        "patches do not fit",
+    );
+    refused(
+        "-o x.drfm --trainer exact --features 12000",
+        "at most 10240",
+    );
+    refused("-o x.drfm --kind nn --trainer exact", "no closed form");
+    refused("-o x.drfm --scale nan", "feature scale");
     refused("--stats-out s --kind nn", "only closed-form training");
     refused("--stats-out s --shard 5/4", "--shard");
     refused("-o x.drfm --shard 1/4", "--stats-out");
@@ -432,6 +445,14 @@ fn figures_are_drawn_and_repeat_themselves() {
         text.contains("NN, Adam") && text.contains("RF, closed form"),
         "{text}"
     );
+    // Images to choose settings on have numbers from 3001 in their class.
+    write_idx(&fashion, "train", 6400, 1);
+    let sizes = "--features 90 --rows 200 --epochs 3 --data data -o e";
+    let text = works(folder.path(), &format!("paper best {sizes}"));
+    assert!(text.contains("RF, tiles, copies"), "{text}");
+    let text = works(folder.path(), &format!("paper samples {sizes}"));
+    assert!(text.contains("1000") && text.contains("least"), "{text}");
+    assert!(at("e/best-dress.png").exists() && at("e/samples-dress.json").exists());
     fails(
         folder.path(),
         "paper 2 --data nowhere -o x",

@@ -5,6 +5,7 @@ pub mod error;
 pub mod features;
 pub mod file;
 pub mod gates;
+pub mod patches;
 pub mod sine;
 pub mod wide;
 

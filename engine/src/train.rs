@@ -8,6 +8,7 @@ pub mod closed_form;
 mod codec;
 pub mod dual;
 pub mod error;
+pub mod exact;
 pub mod params;
 pub mod stats;
 mod symmetric;

@@ -118,6 +118,7 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
                 },
             ],
             orthogonal: false,
+            patches: None,
         };
         draw.check()
             .map_err(|e| TrainerError::Model(e.to_string()))?;

@@ -125,6 +125,7 @@ impl WaveformTraining {
                 },
             }],
             orthogonal: false,
+            patches: None,
         }
     }
 }

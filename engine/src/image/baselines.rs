@@ -1,7 +1,8 @@
 //! Classical filters that image models are measured against, each at its best on the same training images.
 
-use drfm_linalg::{cholesky, cholesky_solve};
+use drfm_linalg::{cholesky, cholesky_solve, outer_lower};
 
+use super::augment::Augmentation;
 use super::model::with_noise;
 use super::set::ImageSet;
 use crate::metrics::image::mean_psnr_db;
@@ -92,9 +93,10 @@ impl PcaWiener {
         Self { mean, rows, floor }
     }
 
-    /// With the floor that denoises images best that it was not computed from (five folds of the training images).
+    /// Of `copies` of the training images, with the floor that denoises images best that it was not computed from (five
+    /// folds of the training images).
     #[must_use]
-    pub fn fitted(train: &ImageSet, noise_share: f64) -> Self {
+    pub fn fitted(train: &ImageSet, copies: &Augmentation, noise_share: f64) -> Self {
         let noisy = with_noise(train, noise_share, 0);
         let deviation = super::model::noise_deviation(noise_share);
         let quality = |floor: f64| -> f64 {
@@ -109,7 +111,7 @@ impl PcaWiener {
                         }
                         part
                     };
-                    let filter = Self::new(&pick(train, false), floor);
+                    let filter = Self::new(&copies.copies(&pick(train, false)), floor);
                     let out = filter.denoise(&pick(&noisy, true), deviation).clipped();
                     mean_psnr_db(&pick(train, true), &out)
                 })
@@ -120,7 +122,7 @@ impl PcaWiener {
             .map(|floor| (floor, quality(floor)))
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .map_or(0.0, |(floor, _)| floor);
-        Self::new(train, floor)
+        Self::new(&copies.copies(train), floor)
     }
 
     /// The variance in every direction.
@@ -137,6 +139,9 @@ impl PcaWiener {
         let noise = noise_deviation * noise_deviation;
         let t = self.floor + noise;
         let n = self.rows.len();
+        if n > self.mean.len() {
+            return self.denoise_by_pixels(noisy, noise, t);
+        }
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let mut matrix = vec![0.0; n * n];
         for (j, column) in matrix.chunks_exact_mut(n.max(1)).enumerate() {
@@ -172,6 +177,26 @@ impl PcaWiener {
         }
         out
     }
+
+    /// The same for more images than pixels: with the matrix C + s^2 itself.
+    fn denoise_by_pixels(&self, noisy: &ImageSet, noise: f64, t: f64) -> ImageSet {
+        let d = self.mean.len();
+        let mut matrix = vec![0.0; d * d];
+        outer_lower(&self.rows.concat(), d, &mut matrix);
+        for i in 0..d {
+            matrix[i * d + i] += t;
+        }
+        if !cholesky(&mut matrix, d) {
+            return noisy.clone();
+        }
+        let mean = self.mean.iter().cycle();
+        let centred = noisy.pixels().iter().zip(mean);
+        let mut solved: Vec<f64> = centred.map(|(p, m)| f64::from(*p) - m).collect();
+        cholesky_solve(&matrix, &mut solved, d);
+        let filtered = noisy.pixels().iter().zip(&solved);
+        let pixels = filtered.map(|(p, v)| (f64::from(*p) - noise * v) as f32);
+        ImageSet::from_pixels(noisy.width(), noisy.height(), pixels.collect())
+    }
 }
 
 #[cfg(test)]
@@ -197,8 +222,17 @@ mod tests {
     fn wiener_takes_out_what_lies_outside_the_images() {
         let (train, test) = (patterns(20, 1), patterns(10, 2));
         let noisy = with_noise(&test, 0.2, 3);
-        let filter = PcaWiener::fitted(&train, 0.2);
+        let filter = PcaWiener::fitted(&train, &Augmentation::default(), 0.2);
         assert_eq!(filter.floor(), 0.0);
+        // The same filter from the same images three and thirty times over: one is solved by images, one by pixels.
+        let some = patterns(6, 5);
+        let over = |times: usize| {
+            let pixels = some.pixels().repeat(times);
+            PcaWiener::new(&ImageSet::from_pixels(8, 8, pixels), 0.01).denoise(&noisy, 0.25)
+        };
+        for (a, b) in over(3).pixels().iter().zip(over(30).pixels()) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
         let out = filter.denoise(&noisy, 0.25).clipped();
         let (before, after) = (
             mean_psnr_db(&test, &noisy.clipped()),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::augment::Augmentation;
 use super::baselines::{PcaWiener, best_gaussian_width, gaussian_filter};
 use super::error::ImageError;
 use super::model::{ImageModel, noise_deviation, with_noise};
@@ -90,10 +91,11 @@ pub fn evaluate(
     let filtered = train.as_ref().map(|train| {
         let width = best_gaussian_width(train, options.noise_share);
         let gaussian = gaussian_filter(&noisy, width).clipped();
-        let wiener = PcaWiener::fitted(train, options.noise_share);
-        let copies = model.augmentation().copies(train);
-        if copies.len() > train.len() {
-            let wiener = PcaWiener::new(&copies, wiener.floor());
+        let none = Augmentation::default();
+        let wiener = PcaWiener::fitted(train, &none, options.noise_share);
+        let copies = model.augmentation();
+        if copies != none {
+            let wiener = PcaWiener::fitted(train, &copies, options.noise_share);
             let out = wiener.denoise(&noisy, deviation).clipped();
             with_copies = Some(mean_psnr_db(&clean, &out));
         }

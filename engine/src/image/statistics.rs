@@ -81,7 +81,7 @@ impl ImageStats {
         };
         recipe.check()?;
         let dim = recipe.width * recipe.height;
-        let draw = training.draw(dim);
+        let draw = training.draw(recipe.width, recipe.height);
         let mut stats = Stats::new(draw, dim, training.schedule.timesteps())?;
         let (mut number, mut images, mut rows) = (0usize, 0u64, 0u64);
         loop {

@@ -12,10 +12,12 @@ use super::rows::{FreshRows, arranged_rows};
 use super::set::ImageSet;
 use crate::diffusion::Schedule;
 use crate::model::file::{Domain, ModelFile, ModelPart};
+use crate::model::patches::Patches;
 use crate::model::wide::WideDrfm;
 use crate::model::{Drfm, FeatureDraw, ModelKind, RandomFeatures};
 use crate::rng::StableRng;
 use crate::train::adam_run::{AdamOptions, AdamRun, Checkpoints, draw_for_kind};
+use crate::train::exact::{self, Pairs};
 use crate::train::{Batch, Observer, TrainError, dual};
 
 /// Default standard deviation of the weights times the square root of the number of pixels: how far, in radians,
@@ -31,6 +33,12 @@ pub const ROWS: usize = 10_000;
 const RIDGES: [f64; 4] = [1e-3, 2e-3, 4e-3, 1e-2];
 /// The ridge when there are too few images to set some aside.
 const RIDGE_WITHOUT_VALIDATION: f64 = 1e-2;
+/// The same with the noise integrated, relative to the mean diagonal of `Phi' Phi`.
+const EXACT_RIDGES: [f64; 6] = [3e-5, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
+/// The ridge there when there are too few images to set some aside.
+const EXACT_RIDGE_WITHOUT_VALIDATION: f64 = 1e-4;
+/// Most noise levels that are integrated; gates change too slowly for more to matter.
+const LEVELS: usize = 100;
 /// Every fifth image is set aside to choose the ridge with.
 const FOLDS: usize = 5;
 /// Streams of the seed: weights use 0, minibatches the number of their step.
@@ -47,8 +55,23 @@ pub enum ImageTrainer {
         /// Training rows: images x timesteps x draws of noise, thinned evenly.
         rows: usize,
     },
+    /// Ridge regression with the noise integrated, see [`exact`]; DRFM and RF.
+    Exact {
+        /// Pairs of an image and a timestep, dealt out evenly.
+        pairs: usize,
+    },
     /// Gradient descent with fresh noise in every step; all kinds.
     Adam(AdamOptions),
+}
+
+/// Tiles that features are dealt out to, see [`Patches`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tiles {
+    /// Side of a tile in pixels.
+    pub side: usize,
+    /// Pixels around it that its features see too.
+    pub margin: usize,
 }
 
 /// What a user may choose about image training.
@@ -79,6 +102,9 @@ pub struct ImageTraining {
     /// Copies of the images that are trained on too; the paper has none.
     #[serde(default)]
     pub augmentation: Augmentation,
+    /// Features that see a part of the image only; for [`ImageTrainer::Exact`].
+    #[serde(default)]
+    pub tiles: Option<Tiles>,
     /// Seed of features, gates, rows and minibatches.
     pub seed: u64,
     /// How the coefficients are found.
@@ -101,17 +127,33 @@ impl ImageTraining {
             gate_spread: GATE_SPREAD,
             gate_fall: GATE_FALL,
             augmentation: Augmentation::default(),
+            tiles: None,
             seed: 1,
             trainer: ImageTrainer::ClosedForm { rows: ROWS },
         })
     }
 
-    /// How W and b are drawn for images of `dim` pixels.
+    /// The tiles of images of this size, if there are any.
     #[must_use]
-    pub fn draw(&self, dim: usize) -> FeatureDraw {
-        let scale = self.scale / (dim.max(1) as f32).sqrt();
+    pub fn patches(&self, width: usize, height: usize) -> Option<Patches> {
+        self.tiles.map(|t| Patches {
+            width,
+            height,
+            tile: t.side,
+            margin: t.margin,
+        })
+    }
+
+    /// How W and b are drawn for images of this size.
+    #[must_use]
+    pub fn draw(&self, width: usize, height: usize) -> FeatureDraw {
+        let dim = width * height;
+        let patches = self.patches(width, height);
+        let seen = patches.map_or(dim, |p| p.most_inputs()).max(1);
+        let scale = self.scale / (seen as f32).sqrt();
         let mut draw = FeatureDraw::gaussian(dim, self.features, self.seed, scale);
         draw.orthogonal = self.orthogonal;
+        draw.patches = patches;
         draw_for_kind(&draw, self.kind, dim, self.schedule.timesteps())
     }
 
@@ -154,17 +196,24 @@ impl ImageTraining {
         if self.augmentation.shift > 8 {
             return refuse("copies can be shifted by at most 8 pixels");
         }
-        if let ImageTrainer::ClosedForm { rows } = self.trainer {
-            if self.kind == ModelKind::Nn {
-                return refuse(
-                    "nn trains its sines too, which has no closed form: train it with adam",
-                );
-            }
-            if !(2..=dual::MAX_ROWS).contains(&rows) {
-                return refuse("the closed form needs 2 to 16384 rows");
-            }
+        if self.tiles.is_some() && !matches!(self.trainer, ImageTrainer::Exact { .. }) {
+            return refuse("tiles are for the exact trainer: leave them out, or train with it");
         }
-        Ok(())
+        if self.tiles.is_some_and(|t| t.side == 0) {
+            return refuse("tiles must be at least 1 pixel wide");
+        }
+        match self.trainer {
+            ImageTrainer::ClosedForm { .. } | ImageTrainer::Exact { .. }
+                if self.kind == ModelKind::Nn =>
+            {
+                refuse("nn trains its sines too, which has no closed form: train it with adam")
+            }
+            ImageTrainer::ClosedForm { rows } if !(2..=dual::MAX_ROWS).contains(&rows) => {
+                refuse("the closed form needs 2 to 16384 rows")
+            }
+            ImageTrainer::Exact { pairs: 0 } => refuse("the closed form needs at least 1 row"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -180,13 +229,18 @@ pub fn train(
     observer: Observer<'_>,
 ) -> Result<ImageModel, ImageError> {
     training.check()?;
-    let draw = training.draw(images.dim());
+    let draw = training.draw(images.width(), images.height());
     draw.check()?;
     let recipe = recipe_for(images, &training.schedule)?;
     let x0 = recipe.normalised(images);
     let (drfm, report) = match &training.trainer {
         ImageTrainer::ClosedForm { rows } => {
             let (drfm, report) = closed_form(training, &draw, &x0, *rows, observer)?;
+            let report = serde_json::to_value(report);
+            (drfm, report.map_err(|e| ImageError::Recipe(e.to_string()))?)
+        }
+        ImageTrainer::Exact { pairs } => {
+            let (drfm, report) = integrated(training, &draw, &x0, *pairs, observer)?;
             let report = serde_json::to_value(report);
             (drfm, report.map_err(|e| ImageError::Recipe(e.to_string()))?)
         }
@@ -270,16 +324,7 @@ fn closed_form(
     rows: usize,
     observer: Observer<'_>,
 ) -> Result<(Drfm, dual::DualReport), ImageError> {
-    let pick = |validation: bool| {
-        let mut part = ImageSet::new(x0.width(), x0.height());
-        for (i, image) in x0.images().enumerate() {
-            if (i % FOLDS == FOLDS - 1) == validation {
-                part.push(image);
-            }
-        }
-        part
-    };
-    let (train, held_out) = (pick(false), pick(true));
+    let (train, held_out) = (fold(x0, false), fold(x0, true));
     // As many rows for an image of either fold, in whole pairs.
     let validation_rows = rows * held_out.len() / x0.len() / 2 * 2;
     let train = training.augmentation.copies(&train);
@@ -320,6 +365,78 @@ fn closed_form(
         ridges,
         observer,
     )?)
+}
+
+/// The images of one fold.
+fn fold(x0: &ImageSet, validation: bool) -> ImageSet {
+    let mut part = ImageSet::new(x0.width(), x0.height());
+    for (i, image) in x0.images().enumerate() {
+        if (i % FOLDS == FOLDS - 1) == validation {
+            part.push(image);
+        }
+    }
+    part
+}
+
+fn integrated(
+    training: &ImageTraining,
+    draw: &FeatureDraw,
+    x0: &ImageSet,
+    count: usize,
+    observer: Observer<'_>,
+) -> Result<(Drfm, dual::DualReport), ImageError> {
+    let copies = |validation| training.augmentation.copies(&fold(x0, validation));
+    let (train, held_out) = (copies(false), copies(true));
+    // As many for an image of either fold.
+    let unseen = count * held_out.len() / (train.len() + held_out.len()).max(1);
+    let deal = |images: ImageSet, count: usize, stream: u64| Pairs {
+        pairs: dealt(
+            images.len(),
+            &training.schedule,
+            count,
+            training.seed,
+            stream,
+        ),
+        images: images.pixels().to_vec(),
+    };
+    let train = deal(train, count - unseen, TRAIN_ROWS);
+    let held_out = deal(held_out, unseen, VALIDATION_ROWS);
+    let ridges: &[f64] = if held_out.pairs.is_empty() {
+        &[EXACT_RIDGE_WITHOUT_VALIDATION]
+    } else {
+        &EXACT_RIDGES
+    };
+    Ok(exact::solve(
+        RandomFeatures::draw(draw)?,
+        training.gates(draw.n_features),
+        draw.patches.as_ref(),
+        &training.schedule,
+        (&train, &held_out),
+        ridges,
+        observer,
+    )?)
+}
+
+/// `count` pairs of an image and a timestep, at most each with each, in the order of the timesteps: each image and each
+/// noise level equally often, as far as `count` allows. Of many timesteps, [`LEVELS`] are taken.
+fn dealt(
+    images: usize,
+    schedule: &Schedule,
+    count: usize,
+    seed: u64,
+    stream: u64,
+) -> Vec<(usize, usize)> {
+    let timesteps = schedule.timesteps();
+    let levels = timesteps.min(LEVELS);
+    let count = count.min(images * levels);
+    let mut order: Vec<usize> = (0..images).collect();
+    StableRng::new(seed, stream).shuffle(&mut order);
+    let pair = |at: usize| {
+        let level = at * levels / count;
+        let k = 1 + level * (timesteps - 1) / (levels - 1).max(1);
+        order.get(at % images).map(|image| (*image, k))
+    };
+    (0..count).filter_map(pair).collect()
 }
 
 /// Mean squared error per pixel of the prediction of fresh noise in images, over all timesteps: what Algorithm 1 trains on.

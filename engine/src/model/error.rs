@@ -34,6 +34,11 @@ pub enum ModelError {
         /// Upper end.
         high: f32,
     },
+    /// The patches do not fit the image or there are fewer features than patches.
+    #[error(
+        "the patches do not fit: they must cover the inputs exactly, with at least one feature each; use more features or larger tiles"
+    )]
+    Patches,
     /// Two arrays do not fit together.
     #[error(
         "{what} has shape {found:?} where {expected:?} is needed: the model's arrays do not belong together"

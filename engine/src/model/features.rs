@@ -5,6 +5,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use super::patches::Patches;
 use super::sine::sine_in_place;
 use crate::rng::StableRng;
 
@@ -53,6 +54,9 @@ pub struct FeatureDraw {
     /// Makes the weights of as many features as a group has inputs orthogonal, with the lengths of Gaussian vectors
     /// (Yu et al. 2016, "Orthogonal Random Features").
     pub orthogonal: bool,
+    /// Features of images that see parts of them only; without it all features see all inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<Patches>,
 }
 
 impl FeatureDraw {
@@ -69,6 +73,7 @@ impl FeatureDraw {
                 scale: FeatureScale::Fixed(scale),
             }],
             orthogonal: false,
+            patches: None,
         }
     }
 
@@ -104,6 +109,14 @@ impl FeatureDraw {
             };
             if !possible {
                 return Err(ModelError::Scale { low, high });
+            }
+        }
+        if let Some(p) = &self.patches {
+            let fits = p.width.checked_mul(p.height) == Some(self.d_in)
+                && p.tile >= 1
+                && p.count() <= self.n_features;
+            if !fits {
+                return Err(ModelError::Patches);
             }
         }
         Ok(())
@@ -150,6 +163,17 @@ impl RandomFeatures {
                 }
             }
             first += group.inputs;
+        }
+        if let Some(patches) = &draw.patches {
+            for tile in 0..patches.count() {
+                let features = patches.features(tile, n);
+                let mut seen = patches.inputs(tile).into_iter().peekable();
+                for (input, mut row) in weights.rows_mut().into_iter().enumerate() {
+                    if seen.next_if_eq(&input).is_none() {
+                        row.slice_mut(ndarray::s![features.clone()]).fill(0.0);
+                    }
+                }
+            }
         }
         let bias = (0..n)
             .map(|_| rng.uniform_in(0.0, std::f64::consts::TAU) as f32)
@@ -339,6 +363,7 @@ mod tests {
                 },
             ],
             orthogonal,
+            patches: None,
         }
     }
 

@@ -16,8 +16,8 @@ pub const POINTS: usize = 5560;
 pub const RATE_HZ: u32 = 3000;
 /// Features of the paper.
 pub const FEATURES: usize = 15_000;
-/// Rows of the closed form: one of each sign for every direction of noise.
-pub const ROWS: usize = 2 * POINTS;
+/// Pairs of a clip and a timestep that the closed form integrates the noise of: all of them.
+pub const PAIRS: usize = 200;
 /// Share of the noise in what is denoised.
 pub const NOISE_SHARE: f64 = 0.2;
 
@@ -142,7 +142,7 @@ mod tests {
         let tone = |hz: f32| (0..60).map(|i| (i as f32 * hz).sin()).collect::<Vec<f32>>();
         let clips = Clips::new(tone(0.3), tone(0.71));
         let mut training = ImageTraining::paper(300, 100).unwrap();
-        training.trainer = ImageTrainer::ClosedForm { rows: 1200 };
+        training.trainer = ImageTrainer::Exact { pairs: PAIRS };
         let go = &mut |_: &TrainEvent| Control::Continue;
         let model = train(&training, &clips.train, &mut NoCheckpoints, go).unwrap();
         let heard = hear(&model, &clips, 1).unwrap();

@@ -8,6 +8,7 @@ use drfm_engine::image::class::Class;
 use drfm_engine::image::model::ImageModel;
 use drfm_engine::image::source::Query;
 use drfm_engine::image::{ImageError, ImageSet};
+use drfm_engine::model::ModelError;
 use drfm_engine::train::TrainError;
 
 use crate::failure::Failure;
@@ -17,9 +18,13 @@ impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         match error {
             ImageError::Train(TrainError::Stopped) => Self::Interrupted,
-            ImageError::NoClass { .. } | ImageError::Parameter(_) | ImageError::Schedule(_) => {
-                Self::Usage(error.to_string())
-            }
+            ImageError::NoClass { .. }
+            | ImageError::Parameter(_)
+            | ImageError::Schedule(_)
+            | ImageError::Model(
+                ModelError::Patches | ModelError::Scale { .. } | ModelError::Size { .. },
+            )
+            | ImageError::Train(TrainError::Parameter { .. }) => Self::Usage(error.to_string()),
             other => Self::of(other),
         }
     }

@@ -10,7 +10,7 @@ use drfm_engine::audio::trainer::Progress;
 use drfm_engine::diffusion::Schedule;
 use drfm_engine::image::augment::Augmentation;
 use drfm_engine::image::statistics::{ImageStats, NORMALISATION, Shard};
-use drfm_engine::image::training::{self, ImageTrainer, ImageTraining, fresh_loss};
+use drfm_engine::image::training::{self, ImageTrainer, ImageTraining, Tiles, fresh_loss};
 use drfm_engine::model::{ModelKind, trainable_parameters};
 use drfm_engine::rng::StableRng;
 use drfm_engine::train::adam_run::AdamOptions;
@@ -72,11 +72,12 @@ pub struct Arguments {
     /// Variance of the last timestep; above the first.
     #[arg(long, value_name = "BETA", default_value_t = 0.02)]
     beta_last: f64,
-    /// closed-form or adam (as in the paper). Without this option, closed-form, and adam for --kind nn.
+    /// closed-form (ridge regression on rows of drawn noise), exact (the same with the noise integrated, for at most 10240
+    /// features together), or adam (as in the paper). Without this option, closed-form, and adam for --kind nn.
     #[arg(long, value_enum)]
     trainer: Option<TrainerChoice>,
-    /// Training rows of the closed form: more are better and slower.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=16_384))]
+    /// Training rows of the closed form, pairs of image and timestep of exact: more are better and slower.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     rows: u32,
     /// Epochs of adam: steps on all images with fresh noise [default: 1000].
     #[arg(long, value_name = "E", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -105,6 +106,13 @@ pub struct Arguments {
     /// Train on copies shifted by up to this many pixels too.
     #[arg(long, value_name = "PIXELS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8))]
     shift: u32,
+    /// Deal the features out to square tiles of this side in pixels; those of a tile see it and a margin and speak about it
+    /// alone (--trainer exact).
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=256))]
+    tile: Option<u32>,
+    /// Margin of the tiles.
+    #[arg(long, value_name = "PIXELS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=256))]
+    margin: u32,
     /// Seed of everything random.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -132,6 +140,7 @@ enum KindChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TrainerChoice {
     ClosedForm,
+    Exact,
     Adam,
 }
 
@@ -224,7 +233,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     });
     let steps = match &training.trainer {
         ImageTrainer::Adam(adam) => adam.steps,
-        ImageTrainer::ClosedForm { .. } => 0,
+        ImageTrainer::ClosedForm { .. } | ImageTrainer::Exact { .. } => 0,
     };
     let mut checkpoints = FileCheckpoints::open(arguments.checkpoint.as_deref(), &about, steps)?;
     let trained = training::train(&training, &images, &mut checkpoints, &mut tell);
@@ -286,13 +295,14 @@ fn options(arguments: &Arguments) -> Result<ImageTraining, Failure> {
         KindChoice::Nn => ModelKind::Nn,
     };
     let trainer = match (arguments.trainer, kind) {
-        (Some(TrainerChoice::ClosedForm), ModelKind::Nn) => {
+        (Some(TrainerChoice::ClosedForm | TrainerChoice::Exact), ModelKind::Nn) => {
             return usage(
                 "--kind nn trains its sines too, which has no closed form: leave out --trainer or give --trainer adam",
             );
         }
         (None, ModelKind::Nn) | (Some(TrainerChoice::Adam), _) => TrainerChoice::Adam,
-        (_, _) => TrainerChoice::ClosedForm,
+        (Some(choice), _) => choice,
+        (None, _) => TrainerChoice::ClosedForm,
     };
     let adam = trainer == TrainerChoice::Adam;
     if adam && arguments.stats_out.is_some() {
@@ -326,7 +336,15 @@ fn options(arguments: &Arguments) -> Result<ImageTraining, Failure> {
         shift: arguments.shift as usize,
     };
     training.seed = arguments.seed;
-    training.trainer = if adam {
+    training.tiles = arguments.tile.map(|side| Tiles {
+        side: side as usize,
+        margin: arguments.margin as usize,
+    });
+    training.trainer = if trainer == TrainerChoice::Exact {
+        ImageTrainer::Exact {
+            pairs: arguments.rows as usize,
+        }
+    } else if adam {
         ImageTrainer::Adam(AdamOptions {
             steps: arguments.epochs.unwrap_or(EPOCHS),
             learning_rate: arguments

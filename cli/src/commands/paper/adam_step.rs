@@ -30,7 +30,7 @@ pub fn run(lab: &Lab<'_>) -> Result<(), Failure> {
     let x0 = ImageSet::from_pixels(SIDE, SIDE, pixels);
     let sizes = lab.sizes(images::TIMESTEPS, lab.arguments.seed);
     let training = images::training(ModelKind::Drfm, Method::Adam, &sizes)?;
-    let features = RandomFeatures::draw(&training.draw(SIDE * SIDE)).map_err(Failure::of)?;
+    let features = RandomFeatures::draw(&training.draw(SIDE, SIDE)).map_err(Failure::of)?;
     let params = AdamParams {
         kind: ModelKind::Drfm,
         steps: EPOCHS + 1,

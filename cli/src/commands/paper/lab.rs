@@ -11,6 +11,7 @@ use drfm_engine::image::model::ImageModel;
 use drfm_engine::image::source::Query;
 use drfm_engine::image::training::{ImageTraining, train};
 use drfm_engine::model::ModelKind;
+use drfm_engine::paper::audio::Heard;
 use drfm_engine::paper::images::{self, Method, Shown, Sizes};
 use drfm_engine::train::adam_run::NoCheckpoints;
 use serde_json::json;
@@ -23,6 +24,9 @@ use crate::{interrupt, report};
 
 /// Held-out images that denoising is measured on; the paper shows the first fifteen.
 pub const JUDGED: usize = 200;
+
+/// Numbers, within the class, of the images of the training half that settings are chosen on.
+const CHOSEN_ON: std::ops::Range<usize> = 3000..3200;
 
 /// A model with what it cost.
 pub struct Trained {
@@ -40,6 +44,8 @@ pub struct Lab<'a> {
     /// The options.
     pub arguments: &'a Arguments,
     shown: BTreeMap<Key, Rc<(Shown, f64)>>,
+    /// What was heard of audio models, their number of features and seconds; figures 6 and 7 share them.
+    pub heard: BTreeMap<(u8, Method), Rc<(Heard, usize, f64)>>,
 }
 
 impl<'a> Lab<'a> {
@@ -48,6 +54,7 @@ impl<'a> Lab<'a> {
         Self {
             arguments,
             shown: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -88,20 +95,28 @@ impl<'a> Lab<'a> {
         all
     }
 
-    /// The first images of a class: those trained on, and those held out (of the test half).
-    pub fn class(&self, class: &str) -> Result<(ImageSet, ImageSet), Failure> {
-        let read = |half: &str, count| {
-            let query = Query {
-                paths: vec![self.fashion(half)],
-                class: Some(class.parse()?),
-                ..Query::default()
-            };
-            query.read(Some(count)).map_err(Failure::from)
-        };
-        Ok((read("train", images::TRAIN)?, read("t10k", JUDGED)?))
+    /// Images of the training half, not those trained on, to choose settings on.
+    pub fn chosen_on(&self, class: &str) -> Result<ImageSet, Failure> {
+        let images = self.read("train", class, CHOSEN_ON.end)?;
+        Ok(images.part(CHOSEN_ON))
     }
 
-    fn fashion(&self, half: &str) -> PathBuf {
+    fn read(&self, half: &str, class: &str, count: usize) -> Result<ImageSet, Failure> {
+        let query = Query {
+            paths: vec![self.fashion(half)],
+            class: Some(class.parse()?),
+            ..Query::default()
+        };
+        query.read(Some(count)).map_err(Failure::from)
+    }
+
+    /// The first images of a class: those trained on, and those held out (of the test half).
+    pub fn class(&self, class: &str) -> Result<(ImageSet, ImageSet), Failure> {
+        let train = self.read("train", class, images::TRAIN)?;
+        Ok((train, self.read("t10k", class, JUDGED)?))
+    }
+
+    pub fn fashion(&self, half: &str) -> PathBuf {
         let folder = self.arguments.data.join("fashion-mnist");
         let plain = folder.join(format!("{half}-images-idx3-ubyte"));
         if plain.exists() {
@@ -198,6 +213,7 @@ pub fn name_of(kind: ModelKind, method: Method) -> String {
     };
     let method = match method {
         Method::ClosedForm => "closed form",
+        Method::Tiles => "tiles",
         Method::Adam => "Adam",
     };
     format!("{kind}, {method}")

@@ -8,9 +8,11 @@ use super::lab::{Lab, name_of};
 use crate::failure::Failure;
 use crate::report::Table;
 
-const ROWS: [(ModelKind, Method); 5] = [
+const ROWS: [(ModelKind, Method); 7] = [
     (ModelKind::Drfm, Method::ClosedForm),
     (ModelKind::Rf, Method::ClosedForm),
+    (ModelKind::Drfm, Method::Tiles),
+    (ModelKind::Rf, Method::Tiles),
     (ModelKind::Drfm, Method::Adam),
     (ModelKind::Rf, Method::Adam),
     (ModelKind::Nn, Method::Adam),
@@ -28,7 +30,7 @@ pub fn run(lab: &mut Lab<'_>, class: &str, seeds: u64) -> Result<(), Failure> {
         "seconds",
     ]);
     let mut values = Vec::new();
-    let mut below = String::new();
+    let (mut below, mut with_copies) = (String::new(), None);
     for (kind, method) in ROWS {
         let mut columns: [Vec<f64>; 6] = Default::default();
         for seed in lab.arguments.seed..lab.arguments.seed + seeds {
@@ -46,11 +48,13 @@ pub fn run(lab: &mut Lab<'_>, class: &str, seeds: u64) -> Result<(), Failure> {
             for (column, number) in columns.iter_mut().zip(numbers) {
                 column.extend(number);
             }
+            with_copies = e.psnr_pca_wiener_copies_db.or(with_copies);
             below = format!(
-                "noisy {:.2} dB, Gaussian filter {:.2} dB, PCA-Wiener filter {:.2} dB (last seed, {} held-out images)\n",
+                "noisy {:.2} dB, Gaussian filter {:.2} dB, PCA-Wiener filter {:.2} dB, with copies {:.2} dB (last seed, {} held-out images)\n",
                 e.psnr_noisy_db,
                 e.psnr_gaussian_db.unwrap_or_default(),
                 e.psnr_pca_wiener_db.unwrap_or_default(),
+                with_copies.unwrap_or_default(),
                 e.images
             );
             values.push(json!({
