@@ -54,14 +54,19 @@ impl Edges {
         }
     }
 
-    /// Frames of a gap.
-    pub fn gap(&mut self, frames: &mut [f32]) {
-        let channels = self.last.len().max(1);
+    /// The next frame of sound does not continue the last one: between the two is an edge.
+    pub fn cut(&mut self) {
         if std::mem::take(&mut self.sounding) {
             self.tail.copy_from_slice(&self.last);
             self.left = 1.0;
             self.gain = 0.0;
         }
+    }
+
+    /// Frames of a gap.
+    pub fn gap(&mut self, frames: &mut [f32]) {
+        let channels = self.last.len().max(1);
+        self.cut();
         for frame in frames.chunks_mut(channels) {
             self.left = (self.left - self.fall).max(0.0);
             for (x, t) in frame.iter_mut().zip(&self.tail) {

@@ -111,14 +111,23 @@ impl Resampling {
         }
         self.resampler.reset();
         self.used = CHUNK;
-        // At first the filter is filled as well.
+        // At first the filter is filled: what comes out of it until then has an edge, and is thrown away.
         let usual = CHUNK as f64 * self.input_hz / self.output_hz;
-        let filling = (self.resampler.input_frames_next() as f64 - usual).max(0.0);
+        let discarded = (2 * self.resampler.output_delay()).div_ceil(CHUNK);
+        let first = (self.resampler.input_frames_next() as f64 - usual).max(0.0);
+        // A frame more, because chunks take whole frames.
+        let filling = first + discarded as f64 * usual + 1.0;
         let surplus = self.lag(source, timing) - self.wanted_lag() - filling;
-        if surplus < 0.0 {
+        if surplus < 0.0 || (source.waiting() as f64) < surplus + filling + 1.0 {
             return false;
         }
         source.skip(surplus as usize);
+        for _ in 0..discarded {
+            if !self.make_chunk(source) {
+                return false;
+            }
+        }
+        self.used = CHUNK;
         self.steering.resume();
         self.last_ns = timing.now_ns;
         true
@@ -135,14 +144,14 @@ impl Resampling {
         self.hear_of_blocks(source, count);
         let elapsed = timing.now_ns.saturating_sub(self.last_ns) as f64 * 1e-9;
         self.last_ns = timing.now_ns;
-        let mut lag = self.lag(source, timing);
         let mut skipped = 0;
-        let surplus = lag - self.wanted_lag();
-        if surplus > SLEPT_SECONDS * self.input_hz {
-            skipped = source.skip(surplus as usize);
-            lag -= skipped as f64;
-            self.steering.shorten(skipped as f64 / self.input_hz);
+        if self.lag(source, timing) - self.wanted_lag() > SLEPT_SECONDS * self.input_hz {
+            let before = source.taken;
+            if self.start(source, count, timing) {
+                skipped = (source.taken - before) as usize;
+            }
         }
+        let lag = self.lag(source, timing);
         let correction = self.steering.step(
             lag / self.input_hz,
             self.wanted_lag() / self.input_hz,

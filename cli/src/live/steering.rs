@@ -129,11 +129,6 @@ impl Steering {
         self.correction
     }
 
-    /// `seconds` of the input have been left out, or the lag is shorter by as much for another good reason.
-    pub fn shorten(&mut self, seconds: f64) {
-        self.lag = self.lag.map(|lag| lag - seconds);
-    }
-
     /// The sound is taken up again after a gap: the difference of the clocks is still known, the lag is not.
     pub const fn resume(&mut self) {
         self.lag = None;
