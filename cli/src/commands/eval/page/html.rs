@@ -20,6 +20,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 .wide { overflow-x: auto; }
 th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: inherit; }
+table.names :is(th, td):nth-child(-n+3), table.names :is(th, td):last-child { text-align: left; }
 thead th { border-bottom: 2px solid var(--ink); font-weight: 600; } tbody tr { background: #fff; } tbody tr.model { background: var(--ours); }
 td.best { font-weight: 700; } tr.noisy td, tr.oracle td { color: var(--soft); }
 .plots, .sounds { display: grid; gap: 14px; } .plots { grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); }
@@ -71,8 +72,9 @@ pub fn page(
 ) -> String {
     let mut page = HEAD.to_owned();
     page.push_str(&format!(
-        "<h1>How well are instruments denoised?</h1>\n<p class=\"soft\">{files} clean recordings, {} of sound, mixed with {} noise{} at {} dB; seed {}. \
+        "<h1>How well are instruments denoised?</h1>\n<p class=\"soft\">{files} clean recording{}, {} of sound, mixed with {} noise{} at {} dB; seed {}. \
          Methods {}.</p>\n",
+        if files == 1 { "" } else { "s" },
         report::duration(result.seconds_of_sound),
         noises(result).len(),
         if noises(result).len() == 1 { "" } else { "s" },
@@ -168,7 +170,7 @@ fn margins(result: &Evaluation) -> String {
     if result.margins.is_empty() {
         return String::new();
     }
-    let mut table = "<h3>How far ahead are the models?</h3>\n<div class=\"wide\"><table><thead><tr><th>model</th><th>ahead of</th><th>by</th><th>mean</th><th>worst</th><th>cells behind</th><th>worst cell</th></tr></thead><tbody>\n".to_owned();
+    let mut table = "<h3>How far ahead are the models?</h3>\n<div class=\"wide\"><table class=\"names\"><thead><tr><th>model</th><th>ahead of</th><th>by</th><th>mean</th><th>worst</th><th>cells behind</th><th>worst cell</th></tr></thead><tbody>\n".to_owned();
     for m in &result.margins {
         table.push_str(&format!(
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:+.2} dB</td><td>{:+.2} dB</td><td>{} of {}</td><td>{}</td></tr>\n",
