@@ -1,7 +1,7 @@
 //! The system's file dialogs, without holding up the window.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rfd::{AsyncFileDialog, FileHandle};
@@ -12,7 +12,7 @@ use crate::shared::Shared;
 /// Ending of model files.
 pub const MODEL_ENDING: &str = "drfm";
 /// Endings of sound files that can be read.
-const SOUND_ENDINGS: [&str; 7] = ["wav", "flac", "aif", "aiff", "ogg", "mp3", "wave"];
+pub const SOUND_ENDINGS: [&str; 7] = ["wav", "flac", "aif", "aiff", "ogg", "mp3", "wave"];
 
 /// Runs a dialog to its end on a thread of its own. The dialog itself is made on the caller's, as some systems demand.
 fn run<T: Send + 'static>(
@@ -63,7 +63,7 @@ pub fn load_model_from(
     });
 }
 
-fn load_model(shared: &Shared, path: &std::path::Path) -> bool {
+fn load_model(shared: &Shared, path: &Path) -> bool {
     match FileModel::load(path) {
         Ok(model) => {
             shared.say(format!("Loaded {}", model.name));
@@ -89,11 +89,23 @@ pub fn save_model(shared: &Arc<Shared>) {
     let theirs = Arc::clone(shared);
     run(shared, dialog, move |handle| {
         let path = path_of(&handle);
-        match std::fs::write(&path, &model.bytes) {
+        match write_whole(&path, &model.bytes) {
             Ok(()) => theirs.say(format!("Saved {}", path.display())),
             Err(source) => theirs.complain(&crate::error::PluginError::Write { path, source }),
         }
     });
+}
+
+/// Writes a file whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 /// Asks for sound files.

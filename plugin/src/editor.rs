@@ -27,6 +27,7 @@ pub mod knob;
 pub mod learn;
 pub mod meter;
 pub mod model_menu;
+pub mod paths;
 pub mod segments;
 pub mod spectrum;
 pub mod status;

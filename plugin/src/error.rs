@@ -41,6 +41,9 @@ pub enum PluginError {
         /// Its length.
         bytes: u64,
     },
+    /// Something else than a file.
+    #[error("{} is not a file: choose a model made by drfm train", .0.display())]
+    NoFile(PathBuf),
     /// A preset is not one.
     #[error("{} is not a DRFM preset ({source}): choose another file", path.display())]
     Preset {
@@ -55,6 +58,14 @@ pub enum PluginError {
     /// The system does not say where presets belong.
     #[error("the system names no home folder: set HOME to keep presets")]
     NoFolder,
+    /// A preset cannot be deleted.
+    #[error("the preset {name} cannot be deleted ({source})")]
+    Delete {
+        /// Its name.
+        name: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// Training did not come to an end.
     #[error(transparent)]
     Training(#[from] TrainerError),

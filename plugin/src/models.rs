@@ -52,7 +52,12 @@ impl FileModel {
             path: path.to_owned(),
             source,
         };
-        let length = fs::metadata(path).map_err(read)?.len();
+        let file = fs::metadata(path).map_err(read)?;
+        if !file.is_file() {
+            // A folder, or something that never ends.
+            return Err(PluginError::NoFile(path.to_owned()));
+        }
+        let length = file.len();
         if length > MAX_MODEL_BYTES {
             return Err(PluginError::TooLarge {
                 path: path.to_owned(),

@@ -45,6 +45,12 @@ impl Default for Drfm {
     }
 }
 
+impl Drop for Drfm {
+    fn drop(&mut self) {
+        self.shared.training.end();
+    }
+}
+
 /// Work for the background.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {

@@ -196,6 +196,24 @@ pub fn save(preset: &Preset, folder: &Path) -> Result<PathBuf, PluginError> {
     Ok(path)
 }
 
+/// Deletes a preset of a folder.
+///
+/// # Errors
+/// If its file cannot be deleted, or is there no more.
+pub fn delete(preset: &Preset, folder: &Path) -> Result<(), PluginError> {
+    let failed = |source| PluginError::Delete {
+        name: preset.name.clone(),
+        source,
+    };
+    let files = fs::read_dir(folder).map_err(failed)?.flatten();
+    let path = files
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == ENDING))
+        .find(|path| load(path).is_ok_and(|there| there == *preset))
+        .ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+    fs::remove_file(path).map_err(failed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +244,9 @@ mod tests {
         save(&preset, folder.path()).unwrap();
         fs::write(folder.path().join("broken.json"), "{").unwrap();
         assert_eq!(in_folder(folder.path()), [preset.clone()]);
+        delete(&preset, folder.path()).unwrap();
+        assert!(in_folder(folder.path()).is_empty());
+        assert!(delete(&preset, folder.path()).is_err(), "gone already");
         for name in ["", "  ", "../up", "a/b", "x\0"] {
             preset.name = name.to_owned();
             assert!(save(&preset, folder.path()).is_err(), "{name:?}");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use drfm_engine::audio::clip_file::{ClipFileError, read_clip, seconds_of};
 use drfm_engine::audio::resample::resample;
@@ -24,6 +25,7 @@ pub const ADVISED_SECONDS: f64 = 60.0;
 const NAME: &str = "My instrument";
 
 /// A clean take.
+#[derive(Clone)]
 pub struct Take {
     /// What it is called in the list.
     pub name: String,
@@ -32,11 +34,12 @@ pub struct Take {
 }
 
 /// Where a take comes from.
+#[derive(Clone)]
 pub enum TakeSource {
     /// A sound file.
     File(PathBuf),
     /// Recorded in the plugin: sample rate and samples.
-    Recording(u32, Vec<f32>),
+    Recording(u32, Arc<[f32]>),
 }
 
 /// How far the training is.
@@ -63,6 +66,7 @@ pub struct Training {
     /// Set when a model is finished, until somebody has seen it.
     finished: AtomicBool,
     progress: AtomicU32,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -126,6 +130,15 @@ impl Training {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Stops it and waits until it has stopped: after the instance is gone the host may unload the code that it runs.
+    pub fn end(&self) {
+        self.cancel();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
     /// True once after a model was finished.
     pub fn take_finished(&self) -> bool {
         self.finished.swap(false, Ordering::AcqRel)
@@ -154,8 +167,7 @@ fn file_name(path: &Path) -> String {
         .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-/// Starts training on the takes; false if it is going on already. The thread holds the instance's data only weakly
-/// while it works, so closing the plugin ends it.
+/// Starts training on the takes; false if it is going on already. See [`Training::end`].
 pub fn start(shared: &Arc<Shared>, options: SpectralTraining) -> bool {
     let training = &shared.training;
     if training.running.swap(true, Ordering::AcqRel) {
@@ -181,14 +193,19 @@ pub fn start(shared: &Arc<Shared>, options: SpectralTraining) -> bool {
         theirs.training.set_phase(phase);
         theirs.training.running.store(false, Ordering::Release);
     });
-    if let Err(error) = spawned {
-        training.set_phase(Phase::Failed(format!(
-            "no thread for the training: {error}"
-        )));
-        training.running.store(false, Ordering::Release);
-        return false;
+    match spawned {
+        Ok(thread) => {
+            *lock(&training.thread) = Some(thread);
+            true
+        }
+        Err(error) => {
+            training.set_phase(Phase::Failed(format!(
+                "no thread for the training: {error}"
+            )));
+            training.running.store(false, Ordering::Release);
+            false
+        }
     }
-    true
 }
 
 fn run(shared: &Arc<Shared>, options: &SpectralTraining) -> Result<FileModel, PluginError> {
@@ -236,9 +253,10 @@ fn run(shared: &Arc<Shared>, options: &SpectralTraining) -> Result<FileModel, Pl
 const STEPS: usize = 8;
 
 fn clips(training: &Training) -> Result<Vec<Clip>, PluginError> {
-    let takes = lock(&training.takes);
+    // A copy: the editor draws the list while the files are read.
+    let takes = lock(&training.takes).clone();
     let mut clips = Vec::new();
-    for take in takes.iter() {
+    for take in &takes {
         if training.control() == Control::Stop {
             return Err(TrainerError::Train(TrainError::Stopped).into());
         }
@@ -300,7 +318,7 @@ mod tests {
             name: "recorded".to_owned(),
             source: TakeSource::Recording(
                 44_100,
-                (0..44_100).map(|i| 0.3 * (i as f32 * 0.06).sin()).collect(),
+                (0..44_100).map(|i| 0.3 * (i as f32 * 0.06).sin()).collect::<Vec<f32>>().into(),
             ),
         });
         assert!(start(&shared, small()));

@@ -16,6 +16,11 @@ use super::range::doubt;
 use super::step::SpectralStep;
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 
+/// The amplitude that stands for noise of which nothing is known. So large that the frames whitened with it weigh nothing
+/// in any running average: were they whitened with next to nothing, the averages would take seconds to forget them, and
+/// every bin would be worked on until then.
+const UNKNOWN: f32 = 1e8;
+
 /// The signals a node may read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum NodeInputs {
@@ -146,15 +151,21 @@ impl Node {
         self.hop - self.position
     }
 
-    /// Tells channel `channel` what noise to expect from now on; before the first frame also what to think of the
-    /// past. Frames under way keep the noise that they were whitened with. Never allocates.
+    /// Tells channel `channel` what noise to expect from now on; sound is passed on as it is while none is known. Before
+    /// the first frame also what to think of the past. Frames under way keep the noise that they were whitened with.
+    /// Never allocates.
     pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
         let amplitude = &mut self.amplitude[channel];
-        self.response.apply_into(noise, amplitude);
-        let places = amplitude.iter_mut().zip(&mut self.inverse[channel]);
-        for ((a, i), doubt) in places.zip(&self.doubt) {
-            *a = (*a * doubt).sqrt();
-            *i = 1.0 / *a;
+        if noise.is_known() {
+            self.response.apply_into(noise, amplitude);
+            let places = amplitude.iter_mut().zip(&mut self.inverse[channel]);
+            for ((a, i), doubt) in places.zip(&self.doubt) {
+                *a = (*a * doubt).sqrt();
+                *i = 1.0 / *a;
+            }
+        } else {
+            amplitude.fill(UNKNOWN);
+            self.inverse[channel].fill(1.0 / UNKNOWN);
         }
         if self.age == 0 {
             for used in &mut self.used {
@@ -176,10 +187,11 @@ impl Node {
         }
         self.position += n;
         if self.position < self.hop {
-            self.work(self.position as f32 / self.hop as f32);
+            let left = self.hop + n - self.position;
+            self.work(n as f32 / left as f32);
             return;
         }
-        self.work(f32::INFINITY);
+        self.work(1.0);
         self.position = 0;
         std::mem::swap(&mut self.ready, &mut self.making);
         self.begin();
@@ -240,16 +252,25 @@ impl Node {
         }
     }
 
-    /// Works until the share `until` of the frame's work is done.
-    fn work(&mut self, until: f32) {
+    /// Does the share `share` of what is left of the frame's work. How much that is becomes known only when the bins are
+    /// chosen: a frame that turns out dearer than the last is spread over the time that is left, not caught up with.
+    fn work(&mut self, share: f32) {
+        let before = self.spent;
         while self.phase != Phase::Done {
-            let budget = until * self.cost.total(self.step.active_count());
-            if self.spent >= budget {
+            let left = self.cost.total(self.active_counts()) - before;
+            if share < 1.0 && self.spent - before >= share * left {
                 return;
             }
             self.spent += self.cost.of(self.phase);
             self.phase = self.advance();
         }
+    }
+
+    /// Active bins of the first and of the second step, as far as they are known: a step's are those of the last frame
+    /// until it has chosen.
+    fn active_counts(&self) -> (usize, usize) {
+        let second = self.second.as_ref().map_or(0, |(s, _)| s.active_count());
+        (self.step.active_count(), second)
     }
 
     /// Does one phase; returns the next.
@@ -342,12 +363,13 @@ impl Node {
                 })
             }
             Phase::Synthesise { channel } => {
+                let depth = self.used.len();
+                let amplitude = &self.used[(self.frame - self.step.lookahead()) % depth][channel];
                 let estimate = match &self.second {
+                    _ if amplitude.first() == Some(&UNKNOWN) => self.step.noisy_at_output(channel),
                     Some((second, _)) => second.output(channel),
                     None => self.step.output(channel),
                 };
-                let depth = self.used.len();
-                let amplitude = &self.used[(self.frame - self.step.lookahead()) % depth][channel];
                 if self.age > self.step.lookahead() {
                     for ((s, x), a) in self.spectrum.iter_mut().zip(estimate).zip(amplitude) {
                         *s = x * a;
@@ -422,7 +444,7 @@ impl StepCost {
     fn total(&self, active: usize) -> f32 {
         self.updates * self.update
             + self.selects * self.select
-            + active.div_ceil(BINS_PER_PASS) as f32 * self.pass
+            + active.div_ceil(BINS_PER_PASS).max(1) as f32 * self.pass
     }
 }
 
@@ -445,10 +467,10 @@ impl CostModel {
         }
     }
 
-    fn total(&self, active: usize) -> f32 {
+    fn total(&self, (first, second): (usize, usize)) -> f32 {
         self.analyses * self.analyse
-            + self.first.total(active)
-            + self.second.total(active)
+            + self.first.total(first)
+            + self.second.total(second)
             + self.channels * self.synthesise
     }
 

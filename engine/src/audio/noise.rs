@@ -93,6 +93,12 @@ impl NoiseSpectrum {
         &self.power
     }
 
+    /// Whether anything is known of the noise; of silence, nothing is.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.power.iter().any(|p| *p > FLOOR)
+    }
+
     /// Mean noise power per sample.
     #[must_use]
     pub fn variance(&self) -> f32 {

@@ -118,15 +118,31 @@ impl Bar {
 
     fn list(&mut self, ui: &mut Ui, shared: &Shared, params: &DrfmParams) -> Option<Preset> {
         let mut wanted = None;
+        let mut unwanted = None;
         let present = self.chosen.clone();
-        for (title, presets) in [("Factory", &self.factory), ("Yours", &self.user)] {
+        let lists = [
+            ("Factory", &self.factory, false),
+            ("Yours", &self.user, true),
+        ];
+        for (title, presets, own) in lists {
             if presets.is_empty() {
                 continue;
             }
             ui.label(RichText::new(title).size(11.0).color(theme::DIM));
             for preset in presets {
                 let on = present.as_ref() == Some(preset);
-                let label = ui.selectable_label(on, &preset.name);
+                let label = ui
+                    .horizontal(|ui| {
+                        let label = ui.selectable_label(on, &preset.name);
+                        if own {
+                            let delete = ui.small_button("\u{00D7}").on_hover_text("Delete it");
+                            if delete.clicked() {
+                                unwanted = Some(preset.clone());
+                            }
+                        }
+                        label
+                    })
+                    .inner;
                 let label = if preset.about.is_empty() {
                     label
                 } else {
@@ -136,6 +152,9 @@ impl Bar {
                     wanted = Some(preset.clone());
                 }
             }
+        }
+        if let Some(preset) = unwanted {
+            self.delete(&preset, shared);
         }
         ui.separator();
         let field = egui::TextEdit::singleline(&mut self.name)
@@ -155,6 +174,17 @@ impl Bar {
             }
         }
         wanted
+    }
+
+    fn delete(&mut self, preset: &Preset, shared: &Shared) {
+        match presets::folder().and_then(|f| presets::delete(preset, &f)) {
+            Ok(()) => shared.say(format!("Deleted the preset {}", preset.name)),
+            Err(error) => shared.complain(&error),
+        }
+        if self.chosen.as_ref() == Some(preset) {
+            self.chosen = None;
+        }
+        self.read_user();
     }
 
     fn switches(

@@ -197,11 +197,13 @@ fn value_field(ui: &mut Ui, param: &FloatParam, setter: &ParamSetter<'_>) {
         );
         let typed = response.has_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         if response.clicked() || typed {
-            ui.data_mut(|d| d.insert_temp(id, Some(text)));
+            ui.data_mut(|d| d.insert_temp(id, Some(String::new())));
         }
         return;
     };
+    // Empty, so that what is typed replaces the value; left empty it stays.
     let field = egui::TextEdit::singleline(&mut edited)
+        .hint_text(text)
         .align(egui::Align2::CENTER_CENTER)
         .desired_width(width);
     let response = ui.put(rect, field);

@@ -6,7 +6,7 @@ use drfm_engine::audio::trainer::SpectralTraining;
 use egui::{ProgressBar, RichText, Ui};
 use nice_plug::prelude::ParamSetter;
 
-use super::theme;
+use super::{paths, theme};
 use crate::dialogs;
 use crate::params::{DrfmParams, ModelChoice};
 use crate::presets::set;
@@ -20,6 +20,8 @@ pub struct LearnPanel {
     pub open: bool,
     recording: Option<(u32, Vec<f32>)>,
     recorded: usize,
+    /// Path being typed.
+    path: String,
 }
 
 impl LearnPanel {
@@ -139,6 +141,13 @@ impl LearnPanel {
                 }
             }
         });
+        let field = egui::TextEdit::singleline(&mut self.path)
+            .hint_text("or type or paste the path of a recording or a folder, Enter")
+            .desired_width(f32::INFINITY);
+        let typed = ui.add(field);
+        if typed.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) {
+            self.add_typed(shared);
+        }
         let names = shared.training.names();
         if names.is_empty() {
             let advice =
@@ -163,6 +172,18 @@ impl LearnPanel {
             });
     }
 
+    fn add_typed(&mut self, shared: &Shared) {
+        let files = paths::sound_files(paths::from_text(&self.path));
+        if let Some(missing) = files.iter().find(|p| !p.is_file()) {
+            shared.complain_text(format!("There is no file {}", missing.display()));
+        } else if files.is_empty() {
+            shared.complain_text("There is no recording in that folder".to_owned());
+        } else {
+            shared.training.add_files(files);
+            self.path.clear();
+        }
+    }
+
     fn stop_recording(&mut self, shared: &Shared) {
         let Some((rate_hz, samples)) = self.recording.take() else {
             return;
@@ -177,7 +198,7 @@ impl LearnPanel {
         let seconds = samples.len() as f32 / rate_hz.max(1) as f32;
         shared.training.add(Take {
             name: format!("Recording {} ({seconds:.0} s)", self.recorded),
-            source: TakeSource::Recording(rate_hz, samples),
+            source: TakeSource::Recording(rate_hz, samples.into()),
         });
     }
 }

@@ -1,13 +1,12 @@
 //! The list of models, and where the player's own come from.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use egui::Ui;
 use nice_plug::prelude::ParamSetter;
 
-use super::theme;
+use super::{paths, theme};
 use crate::dialogs;
 use crate::params::{DrfmParams, ModelChoice};
 use crate::presets::set;
@@ -102,15 +101,14 @@ impl ModelMenu {
             dialogs::open_model(shared, move || loaded.store(true, Ordering::Release));
         }
         let field = egui::TextEdit::singleline(&mut self.path)
-            .hint_text("or type its path, Enter")
+            .hint_text("or type or paste its path, Enter")
             .desired_width(230.0);
         let response = ui.add(field);
         if response.lost_focus()
             && ui.input(|i| i.key_pressed(egui::Key::Enter))
-            && !self.path.trim().is_empty()
+            && let Some(path) = paths::from_text(&self.path).into_iter().next()
         {
             let loaded = Arc::clone(&self.loaded);
-            let path = PathBuf::from(self.path.trim());
             dialogs::load_model_from(shared, path, move || {
                 loaded.store(true, Ordering::Release);
             });

@@ -133,7 +133,16 @@ pub struct Host {
     configuration: PluginAudioConfiguration,
     channels: usize,
     time: u64,
-    times: Vec<f64>,
+    times: Vec<BlockTime>,
+}
+
+/// What a block took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockTime {
+    /// Seconds on the clock on the wall, other programs included.
+    pub wall: f64,
+    /// Seconds of the processor that the calling thread had.
+    pub cpu: f64,
 }
 
 /// A change of a parameter: at which block (counted in a call of [`Host::process`]), its name, the value.
@@ -306,8 +315,8 @@ impl Host {
         self.activate();
     }
 
-    /// Seconds that each block takes.
-    pub fn time_blocks(&mut self, sound: &mut [Vec<f32>], block: usize) -> Vec<f64> {
+    /// What each block takes.
+    pub fn time_blocks(&mut self, sound: &mut [Vec<f32>], block: usize) -> Vec<BlockTime> {
         self.times.clear();
         self.process(sound, &[block], &[]);
         std::mem::take(&mut self.times)
@@ -350,7 +359,7 @@ impl Host {
                     ),
                 }]);
                 let mut out_events = EventBuffer::new();
-                let started = std::time::Instant::now();
+                let started = (std::time::Instant::now(), cpu_time::ThreadTime::now());
                 processor
                     .process(
                         &input,
@@ -361,7 +370,10 @@ impl Host {
                         None::<&TransportEvent>,
                     )
                     .unwrap();
-                times.push(started.elapsed().as_secs_f64());
+                times.push(BlockTime {
+                    cpu: started.1.elapsed().as_secs_f64(),
+                    wall: started.0.elapsed().as_secs_f64(),
+                });
                 *time += (end - at) as u64;
                 at = end;
                 if at == length {
