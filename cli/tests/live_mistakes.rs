@@ -33,7 +33,8 @@ fn wrong_options_are_told() {
     fails(folder, "--rate 12", 2, "8000");
     fails(folder, "--channels 3", 2, "1..=2");
     fails(folder, "--amount-db loud", 2, "decibels");
-    fails(folder, "--learn -1", 2, "");
+    fails(folder, "--amount-db -3", 2, "decibels from 0 to 100");
+    fails(folder, "--learn -1", 2, "above 0");
     fails(folder, "--residual --bypass", 2, "cannot be used with");
     fails(
         folder,
@@ -61,6 +62,12 @@ fn missing_sound_cards_are_told() {
     fails(
         folder,
         "--host alsa --input banjo --no-tui",
+        1,
+        "there is no input \"banjo\"",
+    );
+    fails(
+        folder,
+        "--input banjo --no-tui",
         1,
         "there is no input \"banjo\"",
     );

@@ -7,7 +7,7 @@ use cpal::device_description::DeviceDirection;
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
     BufferSize, Device, ErrorKind, FromSample, HostId, InputCallbackInfo, OutputCallbackInfo,
-    Sample, SampleFormat, SizedSample, StreamConfig, SupportedBufferSize,
+    Sample, SampleFormat, SizedSample, StreamConfig, StreamInstant, SupportedBufferSize,
     SupportedStreamConfigRange,
 };
 
@@ -40,6 +40,16 @@ struct Ready {
     host: HostId,
     input: (Device, StreamConfig, SampleFormat),
     output: Option<(Device, StreamConfig, SampleFormat)>,
+}
+
+/// Why a way is not available, after a colon, if the library says more than that it is not.
+fn reason(e: &cpal::Error) -> String {
+    let words = e.to_string();
+    if words.contains("is not available") {
+        String::new()
+    } else {
+        format!(": {words}")
+    }
 }
 
 /// Names of the ways there are on this system.
@@ -85,7 +95,8 @@ impl CpalHost {
             let host = match cpal::host_from_id(id) {
                 Ok(host) => host,
                 Err(e) => {
-                    out.push_str(&format!("  not available: {e}\n"));
+                    let why = reason(&e);
+                    out.push_str(&format!("  not available{why}\n"));
                     continue;
                 }
             };
@@ -126,8 +137,10 @@ impl CpalHost {
     }
 
     fn plan_on(&mut self, id: HostId, wanted: &Wanted) -> Result<Plan, HostError> {
-        let host = cpal::host_from_id(id)
-            .map_err(|e| HostError::Failed(format!("{} is not available: {e}", id.name())))?;
+        let host = cpal::host_from_id(id).map_err(|e| {
+            let why = reason(&e);
+            HostError::Failed(format!("{} is not available{why}", id.name()))
+        })?;
         let input = find(&host, wanted.input.as_deref(), true)?;
         let output = match &wanted.output {
             OutputChoice::None => None,
@@ -193,19 +206,25 @@ impl Host for CpalHost {
     fn plan(&mut self, wanted: &Wanted) -> Result<Plan, HostError> {
         let _quiet = self.quiet.then(Quiet::new);
         self.ready = None;
-        let mut first = None;
+        let mut best: Option<(usize, HostError)> = None;
         for id in self.candidates() {
             match self.plan_on(id, wanted) {
                 Ok(plan) => return Ok(plan),
                 Err(e) => {
-                    // What is asked for by name may be found elsewhere; of the defaults, the first reason is the best.
-                    let better = matches!(e, HostError::Usage(_));
-                    if first.is_none() || better {
-                        first = Some(e);
+                    // A way that has devices knows best why the wanted one is not among them; of equal reasons, the first.
+                    let reachable = cpal::host_from_id(id).ok();
+                    let rank = match &e {
+                        HostError::Usage(_) => 3,
+                        HostError::Failed(_) => reachable
+                            .map_or(0, |host| 1 + usize::from(!devices(&host, true).is_empty())),
+                    };
+                    if best.as_ref().is_none_or(|(r, _)| rank > *r) {
+                        best = Some((rank, e));
                     }
                 }
             }
         }
+        let first = best.map(|(_, e)| e);
         if self.chosen.is_none()
             && wanted.input.is_none()
             && !matches!(first, Some(HostError::Usage(_)))
@@ -234,7 +253,11 @@ impl Host for CpalHost {
                 "the devices have not been looked for".into(),
             ));
         };
-        let clock = Clock(self.started);
+        let clock = Clock {
+            started: self.started,
+            // Its streams tell the time of the server, which a late callback does not change.
+            of_streams: ready.host.name() == "JACK",
+        };
         // Threads of JACK, CoreAudio and ASIO have their priority already.
         let promote = matches!(ready.host.name(), "ALSA" | "PulseAudio" | "PipeWire");
         let (device, config, format) = &ready.input;
@@ -291,12 +314,21 @@ impl Running for Streams {
     }
 }
 
+/// The steady clock of the program, or of the streams where all of them share one.
 #[derive(Clone, Copy)]
-struct Clock(Instant);
+struct Clock {
+    started: Instant,
+    of_streams: bool,
+}
 
 impl Clock {
-    fn now_ns(self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
+    /// When a callback was called.
+    fn now_ns(self, callback: StreamInstant) -> u64 {
+        if self.of_streams {
+            callback.as_nanos() as u64
+        } else {
+            self.started.elapsed().as_nanos() as u64
+        }
     }
 }
 
@@ -517,7 +549,7 @@ fn build_input(
     let timing = move |info: &InputCallbackInfo| {
         let at = info.timestamp();
         Timing {
-            now_ns: clock.now_ns(),
+            now_ns: clock.now_ns(at.callback),
             device_ns: at.callback.duration_since(at.capture).as_nanos() as u64,
         }
     };
@@ -589,7 +621,7 @@ fn build_output(
     let timing = move |info: &OutputCallbackInfo| {
         let at = info.timestamp();
         Timing {
-            now_ns: clock.now_ns(),
+            now_ns: clock.now_ns(at.callback),
             device_ns: at.playback.duration_since(at.callback).as_nanos() as u64,
         }
     };

@@ -59,10 +59,10 @@ pub struct Options {
     #[arg(long, value_parser = parse_mode)]
     pub mode: Option<Mode>,
     /// How far the noise is taken down; without it, wholly.
-    #[arg(long, value_name = "DB", value_parser = parse_amount)]
+    #[arg(long, value_name = "DB", value_parser = parse_amount, allow_negative_numbers = true)]
     pub amount_db: Option<f32>,
     /// The first seconds are noise alone: learn it there. Without this, it is tracked while you play.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub learn: Option<f64>,
     /// Record what is played: WAV, 32-bit float. A file that exists is not overwritten.
     #[arg(long, value_name = "OUT.wav")]
@@ -71,7 +71,7 @@ pub struct Options {
     #[arg(long, value_name = "RAW.wav")]
     pub record_raw: Option<PathBuf>,
     /// End after so long.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub duration: Option<f64>,
     /// Hear what is taken away.
     #[arg(long, conflicts_with = "bypass")]

@@ -51,9 +51,15 @@ impl Processor {
         if let Some(spectra) = known {
             denoiser.set_tracking(false);
             for (channel, spectrum) in spectra.iter().enumerate() {
-                denoiser.assume_noise(channel, spectrum);
+                if is_learned {
+                    denoiser.follow_noise(channel, spectrum);
+                } else {
+                    denoiser.assume_noise(channel, spectrum);
+                }
             }
-            denoiser.set_tracking(!is_learned);
+            if !is_learned {
+                denoiser.set_tracking(true);
+            }
         }
         shared.set_noise(if is_learned {
             Noise::Learned
@@ -150,8 +156,9 @@ impl Processor {
         }
         self.shared.learned.write(self.learned.iter());
         self.denoiser.set_tracking(false);
+        // Its shape stays, its level is followed: a fan that is turned up, a gain that is touched.
         for (channel, spectrum) in self.learned.iter().enumerate() {
-            self.denoiser.assume_noise(channel, spectrum);
+            self.denoiser.follow_noise(channel, spectrum);
         }
         self.shared.set_noise(Noise::Learned);
     }
@@ -167,5 +174,74 @@ impl Processor {
             let spectra = (0..present.channels()).map_while(|c| present.present_noise(c));
             self.shared.present.write(spectra);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::live::choice::Choice;
+    use drfm_engine::audio::model::Mode;
+    use drfm_engine::rng::StableRng;
+
+    const RATE_HZ: u32 = 16_000;
+
+    /// Plays noise of this level for so long; how much quieter the last second comes out, in dB.
+    fn reduction_db(
+        processor: &mut Processor,
+        rng: &mut StableRng,
+        level: f32,
+        seconds: usize,
+    ) -> f64 {
+        let (mut before, mut after) = (0.0f64, 0.0f64);
+        let power = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+        for second in 0..seconds {
+            let mut x: Vec<f32> = (0..RATE_HZ).map(|_| level * rng.normal() as f32).collect();
+            if second + 1 == seconds {
+                before = power(&x);
+            }
+            for block in x.chunks_mut(256) {
+                processor.process(&mut [block]);
+            }
+            if second + 1 == seconds {
+                after = power(&x);
+            }
+        }
+        10.0 * (before / after.max(1e-12)).log10()
+    }
+
+    #[test]
+    fn a_learned_noise_that_becomes_louder_is_followed_also_after_the_sound_card_was_away() {
+        let shared = Arc::new(Shared::default());
+        let choice = Choice::new("general", Some(Mode::Instant)).unwrap();
+        let start = || {
+            let streams = choice.streams(RATE_HZ, 1).unwrap();
+            Processor::new(Arc::clone(&shared), streams)
+        };
+        let mut rng = StableRng::new(8, 0);
+        let mut processor = start();
+        shared.set_learn(true);
+        reduction_db(&mut processor, &mut rng, 0.005, 3);
+        shared.set_learn(false);
+        let quiet = reduction_db(&mut processor, &mut rng, 0.005, 3);
+        assert_eq!(shared.noise(), Noise::Learned);
+        let loud = reduction_db(&mut processor, &mut rng, 0.015, 12);
+        let mut processor = start();
+        assert_eq!(shared.noise(), Noise::Learned);
+        let again = reduction_db(&mut processor, &mut rng, 0.015, 12);
+        // What it would be if the level stayed as learned.
+        let mut processor = start();
+        processor.denoiser.set_tracking(false);
+        let spectrum = shared.learned.read().unwrap().remove(0);
+        processor.denoiser.assume_noise(0, &spectrum);
+        let fixed = reduction_db(&mut processor, &mut rng, 0.015, 3);
+        println!(
+            "as learned {quiet:.1} dB, 9.5 dB louder {loud:.1} dB, with new streams {again:.1} dB, not followed {fixed:.1} dB"
+        );
+        assert!(loud > fixed + 6.0 && again > fixed + 6.0);
+        shared.forget_noise();
+        reduction_db(&mut processor, &mut rng, 0.015, 1);
+        assert_eq!(shared.noise(), Noise::Tracked);
     }
 }
