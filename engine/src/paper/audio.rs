@@ -142,7 +142,7 @@ mod tests {
         let tone = |hz: f32| (0..60).map(|i| (i as f32 * hz).sin()).collect::<Vec<f32>>();
         let clips = Clips::new(tone(0.3), tone(0.71));
         let mut training = ImageTraining::paper(300, 100).unwrap();
-        training.trainer = ImageTrainer::Exact { pairs: PAIRS };
+        training.trainer = ImageTrainer::ClosedForm { rows: 1200 };
         let go = &mut |_: &TrainEvent| Control::Continue;
         let model = train(&training, &clips.train, &mut NoCheckpoints, go).unwrap();
         let heard = hear(&model, &clips, 1).unwrap();

@@ -34,6 +34,8 @@ use crate::{interrupt, report};
   drfm image train train-images-idx3-ubyte.gz --class dress -o dress.drfm
   drfm image train train-images-idx3-ubyte.gz --class shoes --features 80000 -o shoes.drfm
       the paper's size
+  drfm image train train-images-idx3-ubyte.gz --class dress --trainer exact --features 40000 --tile 4 --margin 4 --scale 0.2 --mirror --shift 1 -o best.drfm
+      the best denoiser of 100 images that was found
   drfm image train my-pictures/ --size 32 -o mine.drfm
   drfm image train train-images-idx3-ubyte.gz --class dress --trainer adam --epochs 30000 --checkpoint run -o adam.drfm
       as published; stopped by Ctrl-C, the same command goes on

@@ -116,6 +116,7 @@ impl<'a> Lab<'a> {
         Ok((train, self.read("t10k", class, JUDGED)?))
     }
 
+    /// The image file of a half (train or t10k), plain if it is there, else packed.
     pub fn fashion(&self, half: &str) -> PathBuf {
         let folder = self.arguments.data.join("fashion-mnist");
         let plain = folder.join(format!("{half}-images-idx3-ubyte"));
