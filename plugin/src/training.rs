@@ -318,7 +318,10 @@ mod tests {
             name: "recorded".to_owned(),
             source: TakeSource::Recording(
                 44_100,
-                (0..44_100).map(|i| 0.3 * (i as f32 * 0.06).sin()).collect::<Vec<f32>>().into(),
+                (0..44_100)
+                    .map(|i| 0.3 * (i as f32 * 0.06).sin())
+                    .collect::<Vec<f32>>()
+                    .into(),
             ),
         });
         assert!(start(&shared, small()));

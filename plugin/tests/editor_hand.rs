@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use host::{Host, amount};
 use screen::{Hand, Player, Screen, attach, close, count, keys, open, open_scaled, set_size};
 
+/// The red of what went wrong.
+const ALARM: [u8; 3] = [0xF2, 0x5F, 0x5C];
+
 /// Places in a window of 900 x 600 points.
 mod at {
     pub const AMOUNT: (i16, i16) = (450, 475);
@@ -23,6 +26,7 @@ mod at {
     pub const NEXT_PRESET: (i16, i16) = (455, 24);
     pub const LEARN: (i16, i16) = (289, 528);
     pub const MODEL: (i16, i16) = (182, 428);
+    pub const MODEL_PATH: (i16, i16) = (182, 351);
     pub const TRAIN_PANEL: (i16, i16) = (662, 532);
 }
 
@@ -78,7 +82,11 @@ fn mouse_keyboard_and_comparison() {
     hand.click(at::AMOUNT_VALUE, player, host);
     keep(&screen, "typing");
     hand.type_in("12", player, host);
-    assert!(near(host.value("Amount"), amount(12.0)), "{}", host.value("Amount"));
+    assert!(
+        near(host.value("Amount"), amount(12.0)),
+        "{}",
+        host.value("Amount")
+    );
 
     // The keyboard alone: arrows, Tab to the value, Enter opens it; on to the choices, Space takes one.
     hand.click(at::AMOUNT, player, host);
@@ -88,9 +96,17 @@ fn mouse_keyboard_and_comparison() {
     hand.keys(&[keys::TAB, keys::ENTER], player, host);
     keep(&screen, "tabbed");
     hand.type_in("20", player, host);
-    assert!(near(host.value("Amount"), amount(20.0)), "{}", host.value("Amount"));
+    assert!(
+        near(host.value("Amount"), amount(20.0)),
+        "{}",
+        host.value("Amount")
+    );
     hand.click(at::AMOUNT, player, host);
-    hand.keys(&[keys::TAB, keys::TAB, keys::TAB, keys::SPACE], player, host);
+    hand.keys(
+        &[keys::TAB, keys::TAB, keys::TAB, keys::SPACE],
+        player,
+        host,
+    );
     keep(&screen, "chosen");
     assert_eq!(host.value("Output"), 1.0, "Removed, by keyboard");
 
@@ -120,16 +136,97 @@ fn presets_and_learning_the_noise() {
     let (host, player) = (&mut host, &mut player);
     let hand = Hand::new(&screen);
     hand.click(at::NEXT_PRESET, player, host);
+    let amount_there = host.value("Amount");
+    assert!(!near(amount_there, amount(40.0)), "the first preset is on");
+    hand.click(at::PRESETS, player, host);
+    hand.click((360, 280), player, host);
+    hand.type_in("kitchen", player, host);
+    let file = home.path().join("drfm/presets/kitchen.json");
+    keep(&screen, "preset-saved");
+    assert!(file.is_file(), "saved");
+    hand.click(at::AMOUNT_VALUE, player, host);
+    hand.type_in("7", player, host);
     hand.click(at::PRESETS, player, host);
     keep(&screen, "presets");
+    hand.click((260, 288), player, host);
+    assert!(near(host.value("Amount"), amount_there), "chosen again");
+    hand.click(at::PRESETS, player, host);
+    hand.click((321, 288), player, host);
+    keep(&screen, "preset-deleted");
+    assert!(!file.exists(), "deleted");
+    hand.keys(&[keys::ESCAPE], player, host);
+
     hand.click(at::LEARN, player, host);
     player.play(host, 1.0);
     keep(&screen, "learning");
-    hand.click(at::MODEL, player, host);
-    keep(&screen, "models");
-    hand.keys(&[keys::ESCAPE], player, host);
+    assert_eq!(host.value("Learn"), 1.0);
+    player.play(host, 4.0);
+    assert_eq!(host.value("Learn"), 0.0, "three seconds are enough");
+    assert_eq!(host.value("Noise source"), 1.0, "and used");
+    close(host);
+}
+
+/// Whether a training is going on in this process.
+fn trains() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+        .any(|name| name.starts_with("drfm-training"))
+}
+
+#[test]
+fn model_files_and_training_in_place() {
+    if !has_display() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let screen = Screen::open((900, 600));
+    let (mut host, mut player) = start(&screen, home.path());
+    let (host, player) = (&mut host, &mut player);
+    let hand = Hand::new(&screen);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+
+    // A file that is no model changes nothing and says so; one that is plays.
+    let bad = home.path().join("bad.drfm");
+    std::fs::write(&bad, "not a model").unwrap();
+    let red = count(&screen.picture(), ALARM);
+    let own = host.params["Model"].max;
+    for (file, model) in [(&bad, 0.0), (&root.join("engine/models/flute.drfm"), own)] {
+        hand.click(at::MODEL, player, host);
+        hand.click(at::MODEL_PATH, player, host);
+        hand.type_in(file.to_str().unwrap(), player, host);
+        player.play(host, 1.0);
+        hand.keys(&[keys::ESCAPE], player, host);
+        if model == 0.0 {
+            keep(&screen, "bad-model");
+            let now = count(&screen.picture(), ALARM);
+            assert!(now > red + 100, "the sentence is red: {red} {now}");
+        }
+        assert_eq!(host.value("Model"), model, "{}", file.display());
+    }
+
+    // Takes recorded here and from a file, training, and the end of it.
     hand.click(at::TRAIN_PANEL, player, host);
-    keep(&screen, "training");
+    hand.click((430, 292), player, host);
+    player.play(host, 1.5);
+    keep(&screen, "recording");
+    hand.click((410, 292), player, host);
+    hand.click((450, 320), player, host);
+    let take = root.join("tests/fixtures/guitar.flac");
+    hand.type_in(take.to_str().unwrap(), player, host);
+    keep(&screen, "takes");
+    hand.click((307, 419), player, host);
+    player.play(host, 0.5);
+    keep(&screen, "trains");
+    assert!(trains(), "Train starts it");
+    hand.click((275, 440), player, host);
+    for _ in 0..60 {
+        if trains() {
+            player.play(host, 0.5);
+        }
+    }
+    keep(&screen, "cancelled");
+    assert!(!trains(), "Cancel ends it");
     close(host);
 }
 
@@ -164,7 +261,11 @@ fn sizes_and_scales() {
         let mut hand = Hand::new(&screen);
         hand.scale = scale as f32;
         hand.click(at::BYPASS, &mut player, &mut host);
-        assert_eq!(host.value("Bypass"), 1.0, "{name}: the button is where it is seen");
+        assert_eq!(
+            host.value("Bypass"),
+            1.0,
+            "{name}: the button is where it is seen"
+        );
         close(&mut host);
     }
 }
@@ -186,6 +287,8 @@ fn a_closed_editor_costs_nothing() {
     close(&mut host);
     player.play(&mut host, 0.3);
     let closed = idle();
-    println!("processor of a host that stands still: editor open {opened:.1} %, closed {closed:.1} %");
+    println!(
+        "processor of a host that stands still: editor open {opened:.1} %, closed {closed:.1} %"
+    );
     assert!(closed < 3.0, "{closed} %");
 }

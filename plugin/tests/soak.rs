@@ -52,20 +52,27 @@ fn nothing_breaks_for_a_long_time() {
         .and_then(|s| s.parse().ok())
         .unwrap_or(0x5EED_1234_5678_9ABC);
     let mut dice = Dice(seed);
-    let rates = [8_000.0, 16_000.0, 22_050.0, 44_100.0, 48_000.0, 96_000.0];
+    let rates = [
+        8_000.0, 16_000.0, 22_050.0, 44_100.0, 48_000.0, 96_000.0, 192_000.0,
+    ];
     let started = Instant::now();
     let mut states: Vec<Vec<u8>> = Vec::new();
     let mut played = 0.0;
     let mut warm = 0;
     let mut rounds = 0;
-    while started.elapsed() < Duration::from_secs_f64(seconds) {
+    // In sound instead of time on the wall.
+    let sound_seconds: f64 = std::env::var("DRFM_SOAK_SOUND_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(f64::INFINITY);
+    while started.elapsed() < Duration::from_secs_f64(seconds) && played < sound_seconds {
         rounds += 1;
         let channels = 1 + dice.below(2);
         let mut rate_hz = rates[dice.below(rates.len())];
         let mut host = Host::new(rate_hz, channels);
         let names: Vec<String> = host.params.keys().cloned().collect();
         for _ in 0..12 {
-            match dice.below(9) {
+            match dice.below(10) {
                 0 => {
                     rate_hz = rates[dice.below(rates.len())];
                     host.set_rate_hz(rate_hz);
@@ -86,6 +93,7 @@ fn nothing_breaks_for_a_long_time() {
                 }
                 4 => host.reset(),
                 5 => host.reactivate(),
+                6 => host.jump(dice.below(1 << 30) as u64),
                 _ => {}
             }
             states.truncate(6);
@@ -132,7 +140,10 @@ fn nothing_breaks_for_a_long_time() {
             warm = memory();
         }
         if rounds % 8 == 0 {
-            println!("{rounds} instances: {} MB", memory() / 1_000_000);
+            println!(
+                "{rounds} instances, {played:.0} s of sound: {} MB",
+                memory() / 1_000_000
+            );
         }
     }
     let grown = memory().saturating_sub(warm);

@@ -108,7 +108,7 @@ impl Controls {
         );
         row_label(ui, "Noise");
         ui.horizontal(|ui| {
-            let learn = 104.0;
+            let learn = (0.26 * ui.available_width()).clamp(60.0, 104.0);
             let width = ui.available_width() - learn - ui.spacing().item_spacing.x;
             ui.allocate_ui(vec2(width, HEIGHT), |ui| {
                 segments(

@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn typed_quoted_and_linked_paths_are_understood() {
         assert_eq!(from_text(" \n"), Vec::<PathBuf>::new());
-        assert_eq!(from_text(" takes/a b.wav "), [PathBuf::from("takes/a b.wav")]);
+        assert_eq!(
+            from_text(" takes/a b.wav "),
+            [PathBuf::from("takes/a b.wav")]
+        );
         assert_eq!(from_text("\"x.drfm\"\n'y.drfm'\r\n").len(), 2);
         if cfg!(unix) {
             let there = [PathBuf::from("/home/me/a take.wav"), "/b.flac".into()];

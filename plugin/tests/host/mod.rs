@@ -16,7 +16,8 @@ use clack_extensions::params::{
     ParamRescanFlags, PluginParams,
 };
 use clack_extensions::state::{HostState, HostStateImpl, PluginState};
-use clack_host::events::event_types::{ParamValueEvent, TransportEvent};
+use clack_host::events::event_types::{ParamValueEvent, TransportEvent, TransportFlags};
+use clack_host::events::{EventFlags, EventHeader};
 use clack_host::prelude::*;
 
 /// What the plugin has asked its host for.
@@ -295,6 +296,11 @@ impl Host {
             .is_ok()
     }
 
+    /// The transport goes on from another place, in samples.
+    pub fn jump(&mut self, to: u64) {
+        self.time = to;
+    }
+
     pub fn reset(&mut self) {
         if let Some(audio) = &mut self.audio {
             audio.reset();
@@ -333,6 +339,7 @@ impl Host {
         let time = &mut self.time;
         let times = &mut self.times;
         let channels = self.channels;
+        let rate_hz = self.configuration.sample_rate;
         let run = || {
             let processor = audio.ensure_processing_started().unwrap();
             let mut at = 0;
@@ -367,7 +374,7 @@ impl Host {
                         &InputEvents::from_buffer(&now),
                         &mut OutputEvents::from_buffer(&mut out_events),
                         Some(*time),
-                        None::<&TransportEvent>,
+                        Some(&transport(*time, rate_hz)),
                     )
                     .unwrap();
                 times.push(BlockTime {
@@ -383,6 +390,31 @@ impl Host {
         };
         std::thread::scope(|s| s.spawn(run).join().unwrap());
         self.audio = Some(audio);
+    }
+}
+
+/// The host's transport, playing at 120 beats a minute, `time` samples into the song.
+fn transport(time: u64, rate_hz: f64) -> TransportEvent {
+    let seconds = time as f64 / rate_hz;
+    let beats = 2.0 * seconds;
+    TransportEvent {
+        header: EventHeader::new_core(0, EventFlags::empty()),
+        flags: TransportFlags::HAS_TEMPO
+            | TransportFlags::HAS_BEATS_TIMELINE
+            | TransportFlags::HAS_SECONDS_TIMELINE
+            | TransportFlags::IS_PLAYING,
+        song_pos_beats: beats.into(),
+        song_pos_seconds: seconds.into(),
+        tempo: 120.0,
+        tempo_inc: 0.0,
+        loop_start_beats: 0.0.into(),
+        loop_end_beats: 0.0.into(),
+        loop_start_seconds: 0.0.into(),
+        loop_end_seconds: 0.0.into(),
+        bar_start: (4.0 * (beats / 4.0).floor()).into(),
+        bar_number: (beats / 4.0) as i32,
+        time_signature_numerator: 4,
+        time_signature_denominator: 4,
     }
 }
 

@@ -158,7 +158,6 @@ pub fn count(picture: &RgbImage, colour: [u8; 3]) -> usize {
         .count()
 }
 
-
 /// X key codes of the layout that a virtual screen starts with.
 pub mod keys {
     pub const ESCAPE: u8 = 9;
@@ -304,8 +303,10 @@ impl<'a> Hand<'a> {
     pub fn keys(&self, keys: &[u8], player: &mut Player, host: &mut Host) {
         for key in keys {
             self.stroke(*key, 0);
+            // What a key changes counts from the host's next block on.
+            player.play(host, 0.1);
         }
-        player.play(host, 0.4);
+        player.play(host, 0.3);
     }
 
     /// Types a text and Enter.
