@@ -30,7 +30,7 @@ GRID = {
     "RNNoise": ("rnnoise", {"mix": [0.2, 0.4, 0.6, 1.0]}),
     "DeepFilterNet3": ("deepfilter", {"limit": [1, 3, 6, 100]}),
 }
-# One file of each instrument, two noises, two levels: the optima are flat.
+# One file of each instrument, two noises, two levels: what fits into some minutes on two cores.
 TUNING = {
     "files": ["guitar/train/constructed_2.flac", "flute/train/constructed_2.flac"],
     "noises": ["white", str(data / "noise/fan.flac")],

@@ -367,7 +367,8 @@ mod tests {
         (10.0 * (noise / signal).log10(), best)
     }
 
-    /// Steering noise decides: without late callbacks every case is below -105 dB.
+    /// Steering noise decides: without late callbacks, one minute of any case stayed below -97 dB; with callbacks up to
+    /// 2 ms late, the worst of 60 cases (48 to 44.1 kHz, blocks of 64 and 1024) was -80 dB.
     #[test]
     fn thirty_minutes_on_two_clocks() {
         for (rates, drift, blocks, jitter_ms, seconds) in [

@@ -206,13 +206,15 @@ impl Host for CpalHost {
     fn plan(&mut self, wanted: &Wanted) -> Result<Plan, HostError> {
         let _quiet = self.quiet.then(Quiet::new);
         self.ready = None;
+        let named = wanted.input.is_some() || matches!(wanted.output, OutputChoice::Named(_));
         let mut best: Option<(usize, HostError)> = None;
         for id in self.candidates() {
             match self.plan_on(id, wanted) {
                 Ok(plan) => return Ok(plan),
                 Err(e) => {
-                    // A way that has devices knows best why the wanted one is not among them; of equal reasons, the first.
-                    let reachable = cpal::host_from_id(id).ok();
+                    // If a device was named, a way that has devices knows best why it is not among them; of equal reasons,
+                    // the first.
+                    let reachable = named.then(|| cpal::host_from_id(id).ok()).flatten();
                     let rank = match &e {
                         HostError::Usage(_) => 3,
                         HostError::Failed(_) => reachable

@@ -101,6 +101,7 @@ impl Bar {
             .width(210.0)
             .truncate()
             .height(400.0)
+            .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
             .show_ui(ui, |ui| {
                 ui.set_min_width(260.0);
                 if let Some(preset) = self.list(ui, shared, params) {
@@ -150,6 +151,7 @@ impl Bar {
                 };
                 if label.clicked() {
                     wanted = Some(preset.clone());
+                    ui.close();
                 }
             }
         }
@@ -169,6 +171,7 @@ impl Bar {
                     self.name.clear();
                     self.read_user();
                     self.chosen = Some(preset);
+                    ui.close();
                 }
                 Err(error) => shared.complain(&error),
             }

@@ -63,6 +63,7 @@ impl ModelMenu {
             .width(width)
             .truncate()
             .height(360.0)
+            .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
             .show_ui(ui, |ui| wish = self.list(ui, shared, params, setter, own))
             .response
             .on_hover_text("The instrument the denoiser knows");
@@ -84,6 +85,7 @@ impl ModelMenu {
             let label = ui.selectable_label(present == choice, name);
             if label.on_hover_text(about).clicked() {
                 set(&params.model, setter, choice);
+                ui.close();
             }
         }
         if let Some(own) = own {
@@ -93,12 +95,14 @@ impl ModelMenu {
                 .clicked()
             {
                 set(&params.model, setter, ModelChoice::File);
+                ui.close();
             }
         }
         ui.separator();
         if ui.button("Load a model file\u{2026}").clicked() {
             let loaded = Arc::clone(&self.loaded);
             dialogs::open_model(shared, move || loaded.store(true, Ordering::Release));
+            ui.close();
         }
         let field = egui::TextEdit::singleline(&mut self.path)
             .hint_text("or type or paste its path, Enter")
@@ -112,9 +116,11 @@ impl ModelMenu {
             dialogs::load_model_from(shared, path, move || {
                 loaded.store(true, Ordering::Release);
             });
+            ui.close();
         }
         if shared.file_model().is_some() && ui.button("Save the own model\u{2026}").clicked() {
             dialogs::save_model(shared);
+            ui.close();
         }
         ui.separator();
         if ui

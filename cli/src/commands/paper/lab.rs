@@ -39,13 +39,16 @@ pub struct Trained {
 /// Class, timesteps, kind, method and seed.
 type Key = (String, usize, u8, Method, u64);
 
+/// What was heard of an audio model, its number of features, and seconds of training.
+type HeardModel = Rc<(Heard, usize, f64)>;
+
 /// The experiments' surroundings.
 pub struct Lab<'a> {
     /// The options.
     pub arguments: &'a Arguments,
     shown: BTreeMap<Key, Rc<(Shown, f64)>>,
-    /// What was heard of audio models, their number of features and seconds; figures 6 and 7 share them.
-    pub heard: BTreeMap<(u8, Method), Rc<(Heard, usize, f64)>>,
+    /// Audio models by kind and method; figures 6 and 7 share them.
+    pub heard: BTreeMap<(u8, Method), HeardModel>,
 }
 
 impl<'a> Lab<'a> {
