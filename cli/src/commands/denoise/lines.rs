@@ -114,6 +114,12 @@ fn warnings(input: &str, output: &str, r: &FileReport) -> Vec<String> {
             r.broken
         ));
     }
+    if r.noise_may_be_music() {
+        all.push(format!(
+            "the stretch of {input} that the noise was learned from is nearly as loud as the whole recording: if music plays in it, music was \
+             taken away; choose a stretch where nobody plays, or --noise adaptive"
+        ));
+    }
     if r.clipped > 0 {
         all.push(format!(
             "{} samples of {output} are beyond full scale and were clipped: use --bits 32f",
