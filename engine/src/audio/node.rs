@@ -68,6 +68,9 @@ pub struct Node {
     inverse: Vec<Vec<f32>>,
     /// `inverse` as it was when the frame began.
     whitening: Vec<Vec<f32>>,
+    /// Hops that pass before noise of which nothing was known is known here too, and how many are left per channel.
+    delay_hops: usize,
+    unknown_hops: Vec<usize>,
     /// The amplitude that each frame was whitened with, `[frame % depth][channel]`.
     used: Vec<Vec<Vec<f32>>>,
     frame: usize,
@@ -125,6 +128,8 @@ impl Node {
             amplitude: vec![per_bin(1.0); channels],
             inverse: vec![per_bin(1.0); channels],
             whitening: vec![per_bin(1.0); channels],
+            delay_hops: 0,
+            unknown_hops: vec![0; channels],
             used: vec![vec![per_bin(1.0); channels]; step.lookahead() + 1],
             frame: step.lookahead() + 1,
             age: 0,
@@ -136,6 +141,15 @@ impl Node {
             model,
             second,
         }
+    }
+
+    /// For a node whose inputs come `samples` late from nodes that are told of the noise at the same time: when noise of
+    /// which nothing was known becomes known, its frames know of it as much later. Before, the estimates that it is given
+    /// are none.
+    #[must_use]
+    pub const fn after(mut self, samples: usize) -> Self {
+        self.delay_hops = samples.div_ceil(self.hop);
+        self
     }
 
     /// Samples from input to output.
@@ -157,6 +171,9 @@ impl Node {
     pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
         let amplitude = &mut self.amplitude[channel];
         if noise.is_known() {
+            if amplitude.first() == Some(&UNKNOWN) {
+                self.unknown_hops[channel] = self.delay_hops;
+            }
             self.response.apply_into(noise, amplitude);
             let places = amplitude.iter_mut().zip(&mut self.inverse[channel]);
             for ((a, i), doubt) in places.zip(&self.doubt) {
@@ -168,6 +185,7 @@ impl Node {
             self.inverse[channel].fill(1.0 / UNKNOWN);
         }
         if self.age == 0 {
+            self.unknown_hops[channel] = 0;
             for used in &mut self.used {
                 used[channel].copy_from_slice(amplitude);
             }
@@ -224,8 +242,15 @@ impl Node {
         let depth = self.used.len();
         self.step.next_frame();
         for c in 0..self.channels {
-            self.used[self.frame % depth][c].copy_from_slice(&self.amplitude[c]);
-            self.whitening[c].copy_from_slice(&self.inverse[c]);
+            let used = &mut self.used[self.frame % depth][c];
+            if self.unknown_hops[c] > 0 {
+                self.unknown_hops[c] -= 1;
+                used.fill(UNKNOWN);
+                self.whitening[c].fill(1.0 / UNKNOWN);
+            } else {
+                used.copy_from_slice(&self.amplitude[c]);
+                self.whitening[c].copy_from_slice(&self.inverse[c]);
+            }
         }
         self.phase = Phase::Analyse {
             signal: 0,

@@ -65,7 +65,7 @@ impl Stages {
                 first_delay: delays(together - first.latency_samples()),
                 first,
                 long,
-                refine: node(refine, None, NodeInputs::NoisyAndEstimates),
+                refine: node(refine, None, NodeInputs::NoisyAndEstimates).after(together),
                 noisy: buffers(),
                 first_out: buffers(),
                 first_delayed: buffers(),
