@@ -112,6 +112,8 @@ impl ModelMenu {
             && ui.input(|i| i.key_pressed(egui::Key::Enter))
             && let Some(path) = paths::from_text(&self.path).into_iter().next()
         {
+            // What is wrong with it is said with the path; the field is free for the next.
+            self.path.clear();
             let loaded = Arc::clone(&self.loaded);
             dialogs::load_model_from(shared, path, move || {
                 loaded.store(true, Ordering::Release);

@@ -163,6 +163,7 @@ pub mod keys {
     pub const ESCAPE: u8 = 9;
     pub const TAB: u8 = 23;
     pub const ENTER: u8 = 36;
+    pub const SHIFT: u8 = 50;
     pub const SPACE: u8 = 65;
     pub const UP: u8 = 111;
     pub const DOWN: u8 = 116;
@@ -313,7 +314,14 @@ impl<'a> Hand<'a> {
     pub fn type_in(&self, text: &str, player: &mut Player, host: &mut Host) {
         for c in text.chars() {
             let (key, shift) = key_of(c);
+            if shift {
+                // The window follows the keys themselves, not what the server says is held.
+                self.button(KEY_PRESS_EVENT, (0, 0), keys::SHIFT, 0);
+            }
             self.stroke(key, u16::from(shift));
+            if shift {
+                self.button(KEY_RELEASE_EVENT, (0, 0), keys::SHIFT, 1);
+            }
         }
         self.keys(&[keys::ENTER], player, host);
     }
