@@ -31,7 +31,7 @@ def run(*command, **more):
 
 
 def export(*command, **more):
-    """Known fault, seen once in 22 exports: the process dies while it ends ("double free"), after the file has been
+    """Known fault, seen once in 24 exports: the process dies while it ends ("double free"), after the file has been
     written; whose it is, is not known. It is told, and tried again; twice in a row is a failure."""
     try:
         return run(*command, **more)
