@@ -67,8 +67,8 @@ mod tests {
         );
         assert_eq!(from_text("\"x.drfm\"\n'y.drfm'\r\n").len(), 2);
         if cfg!(unix) {
-            let there = [PathBuf::from("/home/me/a take.wav"), "/b.flac".into()];
-            let pasted = "file:///home/me/a%20take.wav\r\nfile://localhost/b.flac\r\n";
+            let there = [PathBuf::from("/takes/a take.wav"), "/b.flac".into()];
+            let pasted = "file:///takes/a%20take.wav\r\nfile://localhost/b.flac\r\n";
             assert_eq!(from_text(pasted), there);
         }
     }
