@@ -213,6 +213,14 @@ impl<'a> Hand<'a> {
         (scale(at.0), scale(at.1))
     }
 
+    fn send(&self, event: impl Into<[u8; 32]>) {
+        let connection = &self.screen.connection;
+        connection
+            .send_event(false, self.window, EventMask::NO_EVENT, event)
+            .unwrap();
+        connection.flush().unwrap();
+    }
+
     fn button(&self, kind: u8, at: (i16, i16), detail: u8, state: u16) {
         let (x, y) = self.pixels(at);
         let event = ButtonPressEvent {
@@ -230,11 +238,7 @@ impl<'a> Hand<'a> {
             state: KeyButMask::from(state),
             same_screen: true,
         };
-        let connection = &self.screen.connection;
-        connection
-            .send_event(false, self.window, EventMask::NO_EVENT, event)
-            .unwrap();
-        connection.flush().unwrap();
+        self.send(event);
     }
 
     pub fn move_to(&self, at: (i16, i16), state: u16) {
@@ -254,11 +258,7 @@ impl<'a> Hand<'a> {
             state: KeyButMask::from(state),
             same_screen: true,
         };
-        let connection = &self.screen.connection;
-        connection
-            .send_event(false, self.window, EventMask::NO_EVENT, event)
-            .unwrap();
-        connection.flush().unwrap();
+        self.send(event);
         std::thread::sleep(Duration::from_millis(60));
     }
 
