@@ -84,6 +84,7 @@ pub struct Framed<'a> {
     padded: Vec<f32>,
     samples: usize,
     frames: usize,
+    whitening: Option<&'a [f32]>,
 }
 
 impl<'a> Framed<'a> {
@@ -100,13 +101,15 @@ impl<'a> Framed<'a> {
             padded,
             samples: samples.len(),
             frames,
+            whitening: None,
         }
     }
 
-    /// Frames that hold any of the signal.
+    /// The same, each bin of its spectra multiplied by `whitening`, one factor a bin.
     #[must_use]
-    pub const fn frames(&self) -> usize {
-        self.frames
+    pub fn whitened(mut self, whitening: &'a [f32]) -> Self {
+        self.whitening = Some(whitening);
+        self
     }
 
     /// The spectrum of frame `m`; silence beyond the end.
@@ -119,6 +122,11 @@ impl<'a> Framed<'a> {
         let mut scratch = self.transform.make_scratch();
         let frame = &self.padded[m * shape.hop..][..shape.window];
         self.transform.analyse_into(frame, &[], &mut scratch, out);
+        if let Some(whitening) = self.whitening {
+            for (x, w) in out.iter_mut().zip(whitening) {
+                *x *= *w;
+            }
+        }
     }
 
     /// An empty signal of the same length to add frames to.

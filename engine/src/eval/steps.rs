@@ -5,7 +5,7 @@
 
 use realfft::num_complex::Complex32;
 
-use crate::audio::chain::{Collector, Framed, StepModel, predict_all};
+use crate::audio::chain::{Collector, Framed, StepModel, for_each_frame, predict_all};
 use crate::audio::denoiser::Chain;
 use crate::audio::noise::NoiseSpectrum;
 use crate::audio::noise_response::FrameResponse;
@@ -52,12 +52,6 @@ fn amplitude(step: &SpectralStep, rate_hz: u32, noise: &NoiseSpectrum) -> Vec<f3
     power
 }
 
-fn whiten(spectrum: &mut [Complex32], amplitude: &[f32]) {
-    for (x, a) in spectrum.iter_mut().zip(amplitude) {
-        *x /= *a;
-    }
-}
-
 fn add(out: &mut Collector<'_>, m: usize, estimate: &[Complex32], amplitude: &[f32]) {
     let loud: Vec<Complex32> = estimate.iter().zip(amplitude).map(|(x, a)| x * a).collect();
     out.add(m, &loud);
@@ -73,30 +67,21 @@ fn run_step(
     let mut step = SpectralStep::new(&model.config, rate_hz, 1);
     let amplitude = amplitude(&step, rate_hz, noise);
     let transform = FrameTransform::new(step.shape());
-    let noisy = Framed::new(&transform, signals.0);
-    let first = signals.1.map(|x| Framed::new(&transform, x));
-    let long = signals.2.map(|x| Framed::new(&transform, x));
+    let whitening: Vec<f32> = amplitude.iter().map(|a| 1.0 / a).collect();
+    let framed = |x| Framed::new(&transform, x).whitened(&whitening);
+    let noisy = framed(signals.0);
+    let (first, long) = (signals.1.map(framed), signals.2.map(framed));
     let mut out = noisy.collector();
-    let lookahead = step.lookahead();
-    for m in 0..noisy.frames() + lookahead {
-        step.next_frame();
-        noisy.spectrum_into(m, step.noisy_mut(0));
-        whiten(step.noisy_mut(0), &amplitude);
-        if let Some(first) = &first {
-            first.spectrum_into(m, step.first_mut(0));
-            whiten(step.first_mut(0), &amplitude);
-        }
-        if let Some(long) = &long {
-            long.spectrum_into(m, step.long_mut(0));
-            whiten(step.long_mut(0), &amplitude);
-        }
-        step.update();
-        step.select();
-        if m >= lookahead {
-            predict_all(&mut step, model.kernel());
-            add(&mut out, m - lookahead, step.output(0), &amplitude);
-        }
-    }
+    for_each_frame(
+        &mut step,
+        &noisy,
+        first.as_ref(),
+        long.as_ref(),
+        |step, m| {
+            predict_all(step, model.kernel());
+            add(&mut out, m, step.output(0), &amplitude);
+        },
+    );
     out.finish()
 }
 
@@ -115,19 +100,11 @@ fn on_same_frames(
         .collect();
     let amplitude = amplitude(&step, rate_hz, noise);
     let transform = FrameTransform::new(step.shape());
-    let noisy = Framed::new(&transform, noisy);
+    let whitening: Vec<f32> = amplitude.iter().map(|a| 1.0 / a).collect();
+    let noisy = Framed::new(&transform, noisy).whitened(&whitening);
     let mut out = noisy.collector();
-    let lookahead = step.lookahead();
-    for m in 0..noisy.frames() + lookahead {
-        step.next_frame();
-        noisy.spectrum_into(m, step.noisy_mut(0));
-        whiten(step.noisy_mut(0), &amplitude);
-        step.update();
-        step.select();
-        if m < lookahead {
-            continue;
-        }
-        predict_all(&mut step, first.kernel());
+    for_each_frame(&mut step, &noisy, None, None, |step, m| {
+        predict_all(step, first.kernel());
         let mut estimate = step.output(0).to_vec();
         for second in &mut later {
             second.next_frame();
@@ -138,8 +115,8 @@ fn on_same_frames(
             predict_all(second, refine.kernel());
             estimate.copy_from_slice(second.output(0));
         }
-        add(&mut out, m - lookahead, &estimate, &amplitude);
-    }
+        add(&mut out, m, &estimate, &amplitude);
+    });
     out.finish()
 }
 

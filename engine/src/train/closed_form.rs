@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::alternating::Problem;
 use super::batch::Fold;
 use super::error::TrainError;
-use super::params::{Observer, TrainEvent, require, tell};
+use super::params::{Observer, TrainEvent, require, require_ridges, tell};
 use super::stats::{Stats, Sums};
 use super::symmetric::outer_product;
 use crate::model::{Drfm, ModelKind};
@@ -91,14 +91,7 @@ impl ClosedFormParams {
             "empty",
             "give at least one ridge",
         )?;
-        for ridge in &self.ridge_grid {
-            require(
-                ridge.is_finite() && *ridge > 0.0,
-                "ridge",
-                ridge,
-                "use a number above 0, such as 0.001",
-            )?;
-        }
+        require_ridges(&self.ridge_grid)?;
         if let TimestepWeights::Rows(weights) = &self.weights {
             let possible = weights.len() == timesteps
                 && weights.iter().all(|w| w.is_finite() && *w >= 0.0)

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::Batch;
 use super::closed_form::RidgeReport;
 use super::error::TrainError;
-use super::params::{Observer, TrainEvent, require, tell};
+use super::params::{Observer, TrainEvent, require, require_ridges, tell};
 use crate::model::wide::{BLOCK, block_features_into};
 use crate::model::{Drfm, RandomFeatures};
 
@@ -126,14 +126,7 @@ fn check(
         rows.len(),
         "the dual takes at most 16384 rows; use fewer, or fewer features and the primal",
     )?;
-    for ridge in ridge_grid {
-        require(
-            ridge.is_finite() && *ridge > 0.0,
-            "ridge",
-            ridge,
-            "use a number above 0, such as 0.001",
-        )?;
-    }
+    require_ridges(ridge_grid)?;
     if ridge_grid.is_empty() || (ridge_grid.len() > 1 && !validation.contains(&true)) {
         return Err(TrainError::NoValidation);
     }

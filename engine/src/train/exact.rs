@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use super::closed_form::RidgeReport;
 use super::dual::DualReport;
 use super::error::TrainError;
-use super::params::{Observer, TrainEvent, require, tell};
+use super::params::{Observer, TrainEvent, require, require_ridges, tell};
 use super::symmetric::outer_product;
 use crate::diffusion::Schedule;
 use crate::model::patches::Patches;
@@ -66,14 +66,7 @@ pub fn solve(
     let (d, n) = (features.d_in(), features.n_features());
     let tiles = tiles(patches, d, n);
     check(&features, &theta1, &tiles, schedule, [train, held_out])?;
-    for ridge in ridge_grid {
-        require(
-            ridge.is_finite() && *ridge > 0.0,
-            "ridge",
-            ridge,
-            "use a number above 0, such as 0.001",
-        )?;
-    }
+    require_ridges(ridge_grid)?;
     let mut theta2 = Array2::<f32>::zeros((n, d));
     let mut validation = vec![(0.0, 0.0); ridge_grid.len()];
     let (mut loss, mut log_ridge) = (0.0, 0.0);

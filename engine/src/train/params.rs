@@ -89,3 +89,15 @@ pub(crate) fn require(
         })
     }
 }
+
+/// That every ridge of a grid can be used.
+pub(crate) fn require_ridges(grid: &[f64]) -> Result<(), TrainError> {
+    grid.iter().try_for_each(|ridge| {
+        require(
+            ridge.is_finite() && *ridge > 0.0,
+            "ridge",
+            ridge,
+            "use a number above 0, such as 0.001",
+        )
+    })
+}
