@@ -459,6 +459,7 @@ fn figures_are_drawn_and_repeat_themselves() {
         1,
         "no such file",
     );
+    assert!(!folder.path().join("x").exists(), "no empty folder is left");
     fails(folder.path(), "paper 8", 2, "8");
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rfd::{AsyncFileDialog, FileHandle};
 
+use crate::files::write_whole;
 use crate::models::FileModel;
 use crate::shared::Shared;
 
@@ -94,18 +95,6 @@ pub fn save_model(shared: &Arc<Shared>) {
             Err(source) => theirs.complain(&crate::error::PluginError::Write { path, source }),
         }
     });
-}
-
-/// Writes a file whole or not at all.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let written = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
-    written
 }
 
 /// Asks for sound files.

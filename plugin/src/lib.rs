@@ -14,6 +14,7 @@ pub mod builder;
 pub mod dialogs;
 pub mod editor;
 pub mod error;
+pub mod files;
 pub mod models;
 pub mod params;
 pub mod plugin;

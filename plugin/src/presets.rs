@@ -7,6 +7,7 @@ use nice_plug::prelude::{Enum, EnumParam, Param, ParamSetter};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PluginError;
+use crate::files::write_whole;
 use crate::params::{DrfmParams, ModeChoice, ModelChoice, NoiseChoice, OutputChoice};
 
 /// The values of a preset, as in its file.
@@ -189,10 +190,7 @@ pub fn save(preset: &Preset, folder: &Path) -> Result<PathBuf, PluginError> {
     };
     let text = serde_json::to_string_pretty(preset).map_err(|e| failed(e.into()))?;
     fs::create_dir_all(folder).map_err(failed)?;
-    // Whole or not at all.
-    let new = path.with_extension("new");
-    fs::write(&new, text).map_err(failed)?;
-    fs::rename(&new, &path).map_err(failed)?;
+    write_whole(&path, text.as_bytes()).map_err(failed)?;
     Ok(path)
 }
 

@@ -103,6 +103,16 @@ enum What {
 /// # Errors
 /// When data is missing or the output cannot be written.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let is_new = !arguments.output.exists();
+    let done = make(arguments);
+    if done.is_err() && is_new {
+        // Only if nothing is in it.
+        let _ = std::fs::remove_dir(&arguments.output);
+    }
+    done
+}
+
+fn make(arguments: &Arguments) -> Result<(), Failure> {
     std::fs::create_dir_all(&arguments.output).map_err(|e| {
         Failure::Failed(format!(
             "the folder {} cannot be made: {e}",
