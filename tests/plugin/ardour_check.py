@@ -5,6 +5,7 @@ At full amount the noise must be gone. Usage: ardour_check.py PLUGIN.vst3 NOISY.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,13 +32,15 @@ def run(*command, **more):
 
 
 def export(*command, **more):
-    """Known fault, seen once in 24 exports: the process dies while it ends ("double free"), after the file has been
-    written; whose it is, is not known. It is told, and tried again; twice in a row is a failure."""
-    try:
-        return run(*command, **more)
-    except AssertionError as died:
-        print(f"Ardour died while exporting, trying again: {died}", flush=True)
-        return run(*command, **more)
+    """Ardour 7.3's exporter aborts at its end now and then: libardour frees a PortExportChannel whose memory is damaged. Sessions
+    without any plugin do so as well (4 of 40 exports, 0 of 40 with the plugin). Only that is told and tried again."""
+    for _ in range(2):
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=180, **more)
+        if done.returncode not in (-signal.SIGABRT, 128 + signal.SIGABRT):
+            assert done.returncode == 0, f"{command[0]}: {done.stdout}\n{done.stderr}"
+            return
+        print(f"Ardour aborted at the end of an export, trying again: {done.stderr.strip()}", flush=True)
+    run(*command, **more)
 
 
 def add_sound(session, name):
