@@ -681,3 +681,24 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        for (kind, part) in [
+            (ErrorKind::DeviceBusy, "in use by another program"),
+            (ErrorKind::PermissionDenied, "may not use it"),
+            (ErrorKind::UnsupportedConfig, "--rate"),
+            (ErrorKind::DeviceNotAvailable, "plugged in"),
+        ] {
+            let refused = opening_failed("input", "Scarlett", &cpal::Error::new(kind));
+            assert!(
+                matches!(&refused, HostError::Failed(text) if text.contains(part) && text.contains("input Scarlett")),
+                "{refused:?}"
+            );
+        }
+    }
+}

@@ -649,3 +649,7 @@ fn open_streams(
     );
     host.start(plan, input, output, complaints).map_err(of_host)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
