@@ -52,6 +52,9 @@ pub struct Arguments {
     /// Random features of the audio models.
     #[arg(long, value_name = "N", default_value_t = audio::FEATURES as u32, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     audio_features: u32,
+    /// Audio models are trained on each clip and on its negative.
+    #[arg(long)]
+    both_polarities: bool,
     /// Training rows of the closed form.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=16_384))]
     rows: u32,

@@ -16,8 +16,8 @@ pub const POINTS: usize = 5560;
 pub const RATE_HZ: u32 = 3000;
 /// Features of the paper.
 pub const FEATURES: usize = 15_000;
-/// Pairs of a clip and a timestep that the closed form integrates the noise of: all of them.
-pub const PAIRS: usize = 200;
+/// Pairs of a clip and a timestep that the closed form integrates the noise of, for each clip: all of them.
+pub const PAIRS_OF_CLIP: usize = 100;
 /// Share of the noise in what is denoised.
 pub const NOISE_SHARE: f64 = 0.2;
 
@@ -70,6 +70,35 @@ impl Clips {
             train: ImageSet::from_pixels(points, 1, guitar),
             mixture: ImageSet::from_pixels(points, 1, mixture),
         }
+    }
+
+    /// To be trained on each clip and on its negative. Sound has no polarity; with the two clips alone the mean of what is
+    /// trained on is the middle between them, and denoisers pull towards it.
+    #[must_use]
+    pub fn with_both_polarities(mut self) -> Self {
+        let negative: Vec<Vec<f32>> = self
+            .train
+            .images()
+            .map(|clip| clip.iter().map(|p| -p).collect())
+            .collect();
+        for clip in &negative {
+            self.train.push(clip);
+        }
+        self
+    }
+
+    /// What a linear denoiser makes of the mixture that was trained on the two clips and nothing else, however little noise
+    /// there is: the middle between them, for it has never seen anything but that middle along the sum of the clips. Its SNR
+    /// in dB, against the mixture.
+    #[must_use]
+    pub fn snr_of_middle_db(&self) -> f64 {
+        let (guitar, flute) = (self.train.image(0), self.train.image(1));
+        let middle: Vec<f32> = guitar
+            .iter()
+            .zip(flute)
+            .map(|(a, b)| 0.5 * (a + b))
+            .collect();
+        snr_db(self.mixture.pixels(), &middle)
     }
 
     /// The mixture with noise.
@@ -154,5 +183,24 @@ mod tests {
         assert!(heard.snr_db > heard.snr_noisy_db + 1.0, "{}", heard.snr_db);
         assert_eq!(heard.generated.len(), 2);
         assert!(heard.likeness.iter().all(|l| (0.0..=1.0).contains(l)));
+    }
+
+    /// Uncorrelated clips a and b of equal power: the mixture is (a + b) / sqrt(2), the middle (a + b) / 2.
+    #[test]
+    fn the_middle_of_two_clips_is_too_soft_and_both_polarities_have_none() {
+        let tone = |hz: f32| {
+            (0..628)
+                .map(|i| (i as f32 * hz).sin())
+                .collect::<Vec<f32>>()
+        };
+        let clips = Clips::new(tone(0.3), tone(0.71));
+        let expected = -20.0 * (1.0 - 0.5f64.sqrt()).log10();
+        assert!((clips.snr_of_middle_db() - expected).abs() < 0.2);
+        let both = clips.with_both_polarities();
+        assert_eq!(both.train.len(), 4);
+        let sum: f32 = both.train.pixels().iter().sum();
+        assert!(sum.abs() < 1e-2, "{sum}");
+        let opposite = both.train.image(0).iter().zip(both.train.image(2));
+        assert!(opposite.into_iter().all(|(a, b)| *a == -*b));
     }
 }

@@ -60,7 +60,13 @@ fn clips(lab: &Lab<'_>) -> Result<(Clips, Vec<String>), Failure> {
     }
     let flute = found.pop().unwrap_or_default();
     let guitar = found.pop().unwrap_or_default();
-    Ok((Clips::new(guitar, flute), names))
+    let clips = Clips::new(guitar, flute);
+    let clips = if lab.arguments.both_polarities {
+        clips.with_both_polarities()
+    } else {
+        clips
+    };
+    Ok((clips, names))
 }
 
 fn figure(lab: &mut Lab<'_>, name: &str, generated: bool) -> Result<(), Failure> {
@@ -133,12 +139,18 @@ fn figure(lab: &mut Lab<'_>, name: &str, generated: bool) -> Result<(), Failure>
         &lab.path(&format!("{name}.png")),
     )?;
     let text = format!(
-        "{name}: {} points at {} Hz of {} and of {}, K = {}, seed {seed}\n{table}likeness: correlation of a sample with the clip it is most like\n",
+        "{name}: {} points at {} Hz of {} and of {}{}, K = {}, seed {seed}\n{table}likeness: correlation of a sample with the clip it is most like; SNR of the middle between the clips: {:.2} dB\n",
         audio::POINTS,
         audio::RATE_HZ,
         names.first().map_or("", String::as_str),
         names.last().map_or("", String::as_str),
+        if lab.arguments.both_polarities {
+            ", in both polarities"
+        } else {
+            ""
+        },
         images::TIMESTEPS,
+        clips.snr_of_middle_db(),
     );
     lab.tell(name, &text, &json!(values))
 }
@@ -152,19 +164,18 @@ fn model(
     if let Some(found) = lab.heard.get(&(kind as u8, method)) {
         return Ok(Rc::clone(found));
     }
+    let pairs = audio::PAIRS_OF_CLIP * clips.train.len();
     let sizes = Sizes {
         features: lab.arguments.audio_features as usize,
         timesteps: images::TIMESTEPS,
-        rows: audio::PAIRS,
+        rows: pairs,
         epochs: lab.epochs(),
         batch: BATCH,
         seed: lab.arguments.seed,
     };
     let mut training: ImageTraining = images::training(kind, method, &sizes)?;
     if method == Method::ClosedForm {
-        training.trainer = ImageTrainer::Exact {
-            pairs: audio::PAIRS,
-        };
+        training.trainer = ImageTrainer::Exact { pairs };
     }
     let title = format!("clips, {}", name_of(kind, method));
     let trained = lab.train(&title, &training, &clips.train)?;
