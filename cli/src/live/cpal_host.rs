@@ -1,6 +1,7 @@
 //! Real sound cards, through cpal.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cpal::device_description::DeviceDirection;
@@ -255,24 +256,40 @@ impl Host for CpalHost {
                 "the devices have not been looked for".into(),
             ));
         };
-        let clock = Clock {
+        let graph = (ready.host.name() == "JACK").then(Arc::default);
+        let clock = |config: &StreamConfig| Clock {
             started: self.started,
-            // Its streams tell the time of the server, which a late callback does not change.
-            of_streams: ready.host.name() == "JACK",
+            graph: graph.clone(),
+            rate_hz: config.sample_rate,
+            channels: config.channels,
         };
         // Threads of JACK, CoreAudio and ASIO have their priority already.
         let promote = matches!(ready.host.name(), "ALSA" | "PulseAudio" | "PipeWire");
         let (device, config, format) = &ready.input;
         let promotion = Promotion::new(promote, complaints);
         let opened = build_input(
-            device, *config, *format, input, clock, promotion, complaints,
+            device,
+            *config,
+            *format,
+            input,
+            clock(config),
+            promotion,
+            complaints,
         );
         let input_stream = opened.map_err(|e| opening_failed("input", &plan.input.name, &e))?;
         let mut output_stream = None;
         if let (Some((device, config, format)), Some(side)) = (&ready.output, output) {
             let name = plan.output.as_ref().map_or("", |o| o.name.as_str());
             let promotion = Promotion::new(promote, complaints);
-            let opened = build_output(device, *config, *format, side, clock, promotion, complaints);
+            let opened = build_output(
+                device,
+                *config,
+                *format,
+                side,
+                clock(config),
+                promotion,
+                complaints,
+            );
             output_stream = Some(opened.map_err(|e| opening_failed("output", name, &e))?);
         }
         Ok(Box::new(Streams {
@@ -316,20 +333,64 @@ impl Running for Streams {
     }
 }
 
-/// The steady clock of the program, or of the streams where all of them share one.
-#[derive(Clone, Copy)]
+/// When callbacks are, on the steady clock of the program, or on that of the streams where all of them share one.
+#[derive(Clone)]
 struct Clock {
     started: Instant,
-    of_streams: bool,
+    /// Of JACK, whose streams tell the time of the server, which a late callback does not change: whether it knows no latency
+    /// of what the input is connected to, because that is no card but another program.
+    graph: Option<Arc<AtomicBool>>,
+    rate_hz: u32,
+    channels: u16,
 }
 
 impl Clock {
-    /// When a callback was called.
-    fn now_ns(self, callback: StreamInstant) -> u64 {
-        if self.of_streams {
+    fn now_ns(&self, callback: StreamInstant) -> u64 {
+        if self.graph.is_some() {
             callback.as_nanos() as u64
         } else {
             self.started.elapsed().as_nanos() as u64
+        }
+    }
+
+    fn block_ns(&self, samples: usize) -> u64 {
+        let frames = samples as u64 / u64::from(self.channels.max(1));
+        frames * 1_000_000_000 / u64::from(self.rate_hz.max(1))
+    }
+
+    fn of_input(&self, info: &InputCallbackInfo, samples: usize) -> Timing {
+        let at = info.timestamp();
+        let device_ns = at.callback.duration_since(at.capture).as_nanos() as u64;
+        if let Some(no_card) = &self.graph {
+            // A card is at least a block away, a callback less than one late.
+            no_card.store(device_ns < self.block_ns(samples), Ordering::Relaxed);
+        }
+        Timing {
+            now_ns: self.now_ns(at.callback),
+            device_ns,
+        }
+    }
+
+    fn of_output(&self, info: &OutputCallbackInfo, samples: usize) -> Timing {
+        let at = info.timestamp();
+        let timing = Timing {
+            now_ns: self.now_ns(at.callback),
+            device_ns: at.playback.duration_since(at.callback).as_nanos() as u64,
+        };
+        let block_ns = self.block_ns(samples);
+        match &self.graph {
+            // Where JACK knows no latency, cpal takes the end of the block for the time at which it is heard; programs that
+            // are connected hear it at its beginning. A hundredth is for servers whose clock is not quite right.
+            Some(no_card)
+                if no_card.load(Ordering::Relaxed)
+                    && timing.device_ns <= block_ns + block_ns / 100 =>
+            {
+                Timing {
+                    now_ns: (timing.now_ns + timing.device_ns).saturating_sub(block_ns),
+                    device_ns: 0,
+                }
+            }
+            _ => timing,
         }
     }
 }
@@ -548,19 +609,13 @@ fn build_input(
 ) -> Result<cpal::Stream, cpal::Error> {
     let complaints = Arc::clone(complaints);
     let on_error = move |e: cpal::Error| note(&complaints, &e);
-    let timing = move |info: &InputCallbackInfo| {
-        let at = info.timestamp();
-        Timing {
-            now_ns: clock.now_ns(at.callback),
-            device_ns: at.callback.duration_since(at.capture).as_nanos() as u64,
-        }
-    };
+    let timing = move |info: &InputCallbackInfo, samples| clock.of_input(info, samples);
     if format == SampleFormat::F32 {
         return device.build_input_stream::<f32, _, _>(
             config,
             move |frames, info| {
                 promotion.promote();
-                side.hear(frames, timing(info));
+                side.hear(frames, timing(info, frames.len()));
             },
             on_error,
             Some(OPEN_TIMEOUT),
@@ -574,7 +629,7 @@ fn build_input(
                     let mut hear = converting_input::<$T>(side);
                     move |frames: &[$T], info: &InputCallbackInfo| {
                         promotion.promote();
-                        hear(frames, timing(info));
+                        hear(frames, timing(info, frames.len()));
                     }
                 },
                 on_error,
@@ -620,19 +675,14 @@ fn build_output(
 ) -> Result<cpal::Stream, cpal::Error> {
     let complaints = Arc::clone(complaints);
     let on_error = move |e: cpal::Error| note(&complaints, &e);
-    let timing = move |info: &OutputCallbackInfo| {
-        let at = info.timestamp();
-        Timing {
-            now_ns: clock.now_ns(at.callback),
-            device_ns: at.playback.duration_since(at.callback).as_nanos() as u64,
-        }
-    };
+    let timing = move |info: &OutputCallbackInfo, samples| clock.of_output(info, samples);
     if format == SampleFormat::F32 {
         return device.build_output_stream::<f32, _, _>(
             config,
             move |frames, info| {
                 promotion.promote();
-                side.play(frames, timing(info));
+                let timing = timing(info, frames.len());
+                side.play(frames, timing);
             },
             on_error,
             Some(OPEN_TIMEOUT),
@@ -646,7 +696,8 @@ fn build_output(
                     let mut play = converting_output::<$T>(side);
                     move |frames: &mut [$T], info: &OutputCallbackInfo| {
                         promotion.promote();
-                        play(frames, timing(info));
+                        let timing = timing(info, frames.len());
+                        play(frames, timing);
                     }
                 },
                 on_error,
