@@ -33,6 +33,7 @@ pub mod range;
 pub mod reader;
 pub mod recipe;
 pub mod resample;
+pub mod rumble;
 pub mod spectrogram;
 pub mod stages;
 pub mod step;

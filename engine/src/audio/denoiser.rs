@@ -43,6 +43,8 @@ pub struct StreamDenoiser {
     /// Whether the trackers follow the level of a noise that was learned.
     following: bool,
     trackers: Vec<NoiseTracker>,
+    /// Where the instrument's range begins, in Hz.
+    lowest_hz: f32,
     /// What each channel starts from.
     initial: Vec<NoiseSpectrum>,
     mix: OutputMix,
@@ -87,11 +89,15 @@ impl StreamDenoiser {
             trackers: (0..channels)
                 .map(|number| NoiseTracker::of_channel(rate_hz, number))
                 .collect(),
+            lowest_hz: chain.first.config.lowest_hz,
             initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
             mix: OutputMix::new(rate_hz),
             clean_input: vec![vec![0.0; PIECE]; channels],
             delayed: vec![0.0; PIECE],
         };
+        for tracker in &mut denoiser.trackers {
+            tracker.expect_from(denoiser.lowest_hz);
+        }
         denoiser.start_from_initial();
         denoiser.set_noise(noise);
         denoiser

@@ -216,9 +216,10 @@ pub fn denoise_file(
     let format = job.format.unwrap_or_else(|| format_like(spec.format));
     // Before the work, so that a wrong output is told at once.
     let mut writer = AudioWriter::create(&job.output, spec.rate_hz, spec.channels, format)?;
+    let lowest_hz = method.lowest_hz();
     let (spectra, mut tracking) = match &job.noise {
         FileNoise::Adaptive => {
-            let tracking = primed(&job.input, observer)?;
+            let tracking = primed(&job.input, lowest_hz, observer)?;
             (tracking.estimates(), Some(tracking))
         }
         FileNoise::Stretch { start, end } => {
@@ -229,6 +230,7 @@ pub fn denoise_file(
             followed(job, spec, learn_from_recording(&job.input, spec, clip)?)
         }
     };
+    tracking = tracking.map(|t| t.expecting_from(lowest_hz));
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
     denoiser.start_with(job.amount_db, job.heard);
     let latency = denoiser.latency_samples();
@@ -294,10 +296,14 @@ fn followed(
 }
 
 /// Trackers that have heard the beginning of a file.
-fn primed(path: &Path, observer: FileObserver<'_>) -> Result<Tracking, FileDenoiseError> {
+fn primed(
+    path: &Path,
+    lowest_hz: f32,
+    observer: FileObserver<'_>,
+) -> Result<Tracking, FileDenoiseError> {
     let mut reader = AudioReader::open(path)?;
     let spec = reader.spec();
-    let mut tracking = Tracking::new(spec.rate_hz, spec.channels);
+    let mut tracking = Tracking::new(spec.rate_hz, spec.channels).expecting_from(lowest_hz);
     let mut blocks = Blocks::new(spec.channels);
     let mut left = (PRIMING_SECONDS * f64::from(spec.rate_hz)) as usize;
     while left > 0 {
@@ -342,11 +348,12 @@ pub fn denoise_signal(
 ) -> Result<Vec<f32>, WaveformError> {
     let (spectra, mut tracking) = match noise {
         SignalNoise::Adaptive => {
-            let tracking = Tracking::of_signal(rate_hz, samples);
+            let tracking = Tracking::of_signal(rate_hz, samples, method.lowest_hz());
             (tracking.estimates(), Some(tracking))
         }
         SignalNoise::Followed(spectrum) => {
-            let tracking = Tracking::following(rate_hz, 1, std::slice::from_ref(&spectrum));
+            let tracking = Tracking::following(rate_hz, 1, std::slice::from_ref(&spectrum))
+                .expecting_from(method.lowest_hz());
             (vec![spectrum], Some(tracking))
         }
         SignalNoise::Fixed(spectrum) => (vec![spectrum], None),

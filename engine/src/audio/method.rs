@@ -19,6 +19,15 @@ pub enum Method {
 }
 
 impl Method {
+    /// Where the range of the instrument begins, in Hz; 0 if nothing is known of it.
+    #[must_use]
+    pub fn lowest_hz(&self) -> f32 {
+        match self {
+            Self::Spectral(chain) => chain.first.config.lowest_hz,
+            Self::Waveform(_) => 0.0,
+        }
+    }
+
     /// A stream that takes the noise for known: one spectrum for all channels, or one a channel. Allocates; not for the
     /// audio thread.
     ///

@@ -5,6 +5,7 @@ use realfft::num_complex::Complex32;
 use super::noise::{FLOOR, KEPT, NoiseSpectrum};
 use super::noise_level::LevelFollower;
 use super::noise_lines::LineFinder;
+use super::rumble::Rumble;
 use super::stft::{FrameTransform, History, TransformScratch};
 
 /// Time constant of the power smoothing of the tracker, in hops of a quarter window (43 ms).
@@ -92,6 +93,7 @@ pub struct NoiseTracker {
     reference: Reference,
     spectrum_at_rest: NoiseSpectrum,
     level: LevelFollower,
+    rumble: Rumble,
     estimate: NoiseSpectrum,
 }
 
@@ -125,6 +127,7 @@ impl NoiseTracker {
             reference: Reference::Unknown,
             spectrum_at_rest: NoiseSpectrum::white(rate_hz, 0.0),
             level: LevelFollower::new(shape.bins()),
+            rumble: Rumble::new(shape.bins(), bin_hz),
             estimate: NoiseSpectrum::white(rate_hz, 0.0),
         }
     }
@@ -146,6 +149,12 @@ impl NoiseTracker {
         let mut tracker = Self::new(rate_hz, 1);
         tracker.number = number % MOST_CHANNELS;
         tracker
+    }
+
+    /// Takes everything below `lowest_hz` for noise from now on: an instrument that sounds from there on is expected; 0 for
+    /// any. Never allocates.
+    pub fn expect_from(&mut self, lowest_hz: f32) {
+        self.rumble.expect_from(lowest_hz);
     }
 
     fn part_of_hop(&self, part: usize, of: usize) -> usize {
@@ -269,6 +278,7 @@ impl NoiseTracker {
 
     /// The spectrum that was found, with its lines, becomes the reference.
     fn finish_search(&mut self) {
+        self.rumble.add_to(&mut self.next, &self.lowest);
         self.lines.add_lines(&self.lowest, &mut self.next);
         self.spectrum_at_rest.copy_from(&self.next);
         self.reference = Reference::Found;
@@ -306,6 +316,7 @@ impl NoiseTracker {
                 *lowest = lowest.min(*m);
             }
         }
+        self.rumble.take_frame(&self.power);
         if self.frames.is_multiple_of(STRETCH_HOPS * STRETCHES) {
             self.lines.remember(&self.lowest);
         }
@@ -383,6 +394,7 @@ impl NoiseTracker {
         self.reference = Reference::Unknown;
         self.lines.clear();
         self.smoothed.fill(0.0);
+        self.rumble.clear();
         self.stretch_minimum.fill(f32::MAX);
         for m in &mut self.minima {
             m.fill(f32::MAX);

@@ -102,11 +102,16 @@ const FULL_BELOW: f32 = 0.85;
 /// Factor for the noise power at a frequency, for an instrument that sounds from `lowest_hz` on.
 #[must_use]
 pub fn doubt(hz: f32, lowest_hz: f32) -> f32 {
+    libm::exp10f(0.1 * DOUBT_DB * share_below(hz, lowest_hz))
+}
+
+/// How certain it is that there is no music at a frequency, 0 to 1, for an instrument that sounds from `lowest_hz` on.
+#[must_use]
+pub fn share_below(hz: f32, lowest_hz: f32) -> f32 {
     if hz >= lowest_hz {
-        return 1.0;
+        return 0.0;
     }
-    let share = ((lowest_hz - hz) / (lowest_hz * (1.0 - FULL_BELOW))).clamp(0.0, 1.0);
-    libm::exp10f(0.1 * DOUBT_DB * share)
+    ((lowest_hz - hz) / (lowest_hz * (1.0 - FULL_BELOW))).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

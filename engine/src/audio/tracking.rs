@@ -12,6 +12,15 @@ pub struct Tracking {
 }
 
 impl Tracking {
+    /// Takes everything below `lowest_hz` for noise from now on.
+    #[must_use]
+    pub fn expecting_from(mut self, lowest_hz: f32) -> Self {
+        for tracker in &mut self.trackers {
+            tracker.expect_from(lowest_hz);
+        }
+        self
+    }
+
     /// Trackers that have heard nothing.
     #[must_use]
     pub fn new(rate_hz: u32, channels: usize) -> Self {
@@ -22,10 +31,10 @@ impl Tracking {
         }
     }
 
-    /// Trackers that have heard the beginning of a mono signal.
+    /// Trackers that have heard the beginning of a mono signal of an instrument that sounds from `lowest_hz` on.
     #[must_use]
-    pub fn of_signal(rate_hz: u32, samples: &[f32]) -> Self {
-        let mut tracking = Self::new(rate_hz, 1);
+    pub fn of_signal(rate_hz: u32, samples: &[f32], lowest_hz: f32) -> Self {
+        let mut tracking = Self::new(rate_hz, 1).expecting_from(lowest_hz);
         let heard = samples
             .len()
             .min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);

@@ -85,6 +85,9 @@ impl StreamDenoiser {
             return;
         };
         std::mem::swap(mine, theirs);
+        // The other may play another instrument.
+        mine.expect_from(self.lowest_hz);
+        theirs.expect_from(other.lowest_hz);
         self.following = other.following;
         if let (Some(mine), Some(theirs)) = (
             self.initial.get_mut(channel),
