@@ -10,6 +10,7 @@ mod screen;
 use std::path::{Path, PathBuf};
 
 use host::{Host, amount};
+use screen::drag::Drag;
 use screen::{Hand, Player, Screen, attach, close, count, keys, open, open_scaled, set_size};
 
 /// The red of what went wrong.
@@ -226,6 +227,107 @@ fn model_files_and_training_in_place() {
         }
     }
     keep(&screen, "cancelled");
+    assert!(!trains(), "Cancel ends it");
+    close(host);
+}
+
+/// Whether the frame that says where hovering files go is seen.
+fn covered(screen: &Screen) -> bool {
+    let frame = screen.picture().get_pixel(13, 300).0;
+    frame != screen.picture().get_pixel(6, 300).0
+}
+
+#[test]
+fn files_are_dropped() {
+    if !has_display() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let screen = Screen::open((900, 600));
+    let (mut host, mut player) = start(&screen, home.path());
+    let (host, player) = (&mut host, &mut player);
+    let hand = Hand::new(&screen);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let at = |name: &str| home.path().join(name);
+    for (from, to) in [
+        ("tests/fixtures/guitar.flac", "a take.flac"),
+        ("engine/models/flute.drfm", "my flute.drfm"),
+    ] {
+        std::fs::copy(root.join(from), at(to)).unwrap();
+    }
+    std::fs::create_dir(at("more takes")).unwrap();
+    std::fs::copy(at("a take.flac"), at("more takes/another.flac")).unwrap();
+    std::fs::write(at("notes.txt"), "no sound").unwrap();
+    std::fs::write(at("bad.drfm"), "not a model").unwrap();
+    let red = count(&screen.picture(), ALARM);
+    let alarmed = |screen: &Screen| count(&screen.picture(), ALARM) > red + 100;
+
+    // Files that hover and leave again change nothing.
+    let take = at("a take.flac");
+    let mut drag = Drag::files(&hand, &[&take]);
+    assert!(drag.over((450, 300)) && drag.over((460, 310)), "welcome");
+    player.play(host, 0.5);
+    keep(&screen, "hovering-take");
+    assert!(covered(&screen), "it is said where they go");
+    drag.leave();
+    player.play(host, 0.5);
+    keep(&screen, "hovering-left");
+    assert!(!covered(&screen), "and no more when they have left");
+    hand.click(at::TRAIN_PANEL, player, host);
+    hand.click((307, 419), player, host);
+    assert!(!trains(), "there is no take");
+    hand.keys(&[keys::ESCAPE], player, host);
+
+    // What is of no use is said, and changes nothing.
+    for (name, welcome) in [("notes.txt", true), ("bad.drfm", true), ("gone.wav", false)] {
+        let file = at(name);
+        let mut drag = Drag::files(&hand, &[&file]);
+        assert_eq!(drag.over((450, 300)), welcome, "{name}");
+        player.play(host, 0.5);
+        keep(&screen, &format!("hovering-{name}"));
+        if welcome {
+            assert!(drag.drop(), "{name}");
+            player.play(host, 1.0);
+            keep(&screen, &format!("dropped-{name}"));
+            assert!(alarmed(&screen), "{name}: the sentence is red");
+            hand.click((32, 586), player, host);
+            assert!(!alarmed(&screen), "{name}: taken back");
+        } else {
+            drag.leave();
+        }
+        assert_eq!(host.value("Model"), 0.0, "{name}");
+    }
+    let mut text = Drag::something(&hand, "text/plain");
+    assert!(!text.over((450, 300)), "text is no file");
+    text.leave();
+
+    // A model plays.
+    let model = at("my flute.drfm");
+    let mut drag = Drag::files(&hand, &[&model]);
+    assert!(drag.over((100, 50)));
+    player.play(host, 0.5);
+    keep(&screen, "hovering-model");
+    assert!(drag.drop());
+    player.play(host, 1.0);
+    keep(&screen, "dropped-model");
+    assert_eq!(host.value("Model"), host.params["Model"].max);
+
+    // A recording and a folder become takes, which are trained on.
+    let folder = at("more takes");
+    let mut drag = Drag::files(&hand, &[&take, &folder]);
+    assert!(drag.over((450, 300)) && drag.drop());
+    player.play(host, 1.0);
+    keep(&screen, "dropped-takes");
+    hand.click((307, 419), player, host);
+    player.play(host, 0.5);
+    keep(&screen, "dropped-trains");
+    assert!(trains(), "there are takes");
+    hand.click((275, 440), player, host);
+    for _ in 0..60 {
+        if trains() {
+            player.play(host, 0.5);
+        }
+    }
     assert!(!trains(), "Cancel ends it");
     close(host);
 }

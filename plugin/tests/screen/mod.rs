@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unsafe_code, clippy::unwrap_used)]
 
+pub mod drag;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
