@@ -25,7 +25,7 @@ pub struct Handler<C> {
     input: RefCell<Input>,
     resized: Box<dyn Fn(WindowSize)>,
     cursor: Cell<CursorIcon>,
-    /// The window is on the screen: baseview on X11 never draws a window that wanted to be drawn before.
+    /// The window may ask to be drawn. On X11 only when it is on the screen: baseview never draws one that asked before.
     shown: Cell<bool>,
     _frames: TimerHandle,
 }
@@ -52,7 +52,7 @@ impl<C: Content> Handler<C> {
             context,
             resized: Box::new(resized),
             cursor: Cell::new(CursorIcon::Default),
-            shown: Cell::new(false),
+            shown: Cell::new(cfg!(not(target_os = "linux"))),
             _frames: window.create_timer(frame)?,
             window,
         })

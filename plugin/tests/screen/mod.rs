@@ -287,6 +287,8 @@ impl<'a> Hand<'a> {
     pub fn drag(&self, from: (i16, i16), to: (i16, i16), player: &mut Player, host: &mut Host) {
         self.move_to(from, 0);
         self.button(BUTTON_PRESS_EVENT, from, 1, 0);
+        // A hand stays for a moment: the picture in which the button is down must still show what it is on.
+        std::thread::sleep(Duration::from_millis(100));
         for step in 1..=8 {
             let between = |a: i16, b: i16| a + (b - a) * step / 8;
             self.move_to((between(from.0, to.0), between(from.1, to.1)), 1 << 8);
@@ -339,6 +341,14 @@ impl Screen {
         self.connection.configure_window(self.parent, &aux).unwrap();
         self.connection.get_input_focus().unwrap().reply().unwrap();
     }
+}
+
+/// What the plugin thinks of its size.
+pub fn size(host: &mut Host) -> (u32, u32) {
+    let handle = host.instance.plugin_handle();
+    let gui: PluginGui = handle.get_extension().unwrap();
+    let size = gui.get_size(&handle).unwrap();
+    (size.width, size.height)
 }
 
 /// What the plugin thinks of its size, after it was told one.
