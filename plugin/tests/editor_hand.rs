@@ -1,5 +1,5 @@
 //! The editor as a player uses it, on a screen without people (Xvfb): mouse, keyboard, presets, A/B, Learn, training in
-//! place, bad files, sizes and scales. `DRFM_PICTURES` names a folder for a picture of each stage.
+//! place, dropped files, bad files, sizes and scales. `DRFM_PICTURES` names a folder for a picture of each stage.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, clippy::unwrap_used)]
@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use host::{Host, amount};
 use screen::drag::Drag;
-use screen::{Hand, Player, Screen, attach, close, count, keys, open, open_scaled, set_size, size};
+use screen::{
+    Hand, Player, Screen, attach, close, count, keys, open, open_scaled, set_size, show, size,
+};
 
 /// The red of what went wrong.
 const ALARM: [u8; 3] = [0xF2, 0x5F, 0x5C];
@@ -382,6 +384,37 @@ fn sizes_and_scales() {
         );
         close(&mut host);
     }
+}
+
+// The window asks for pictures all the time, but must not do so before it is on the screen: baseview on X11 would wait for
+// the first one for ever.
+#[test]
+fn a_host_takes_its_time_and_hides_it() {
+    if !has_display() {
+        return;
+    }
+    let mut host = Host::new(48_000.0, 2);
+    let mut player = Player::new();
+    let size = open_scaled(&mut host, 1.0);
+    let screen = Screen::open((size.0 as u16, size.1 as u16));
+    player.play(&mut host, 0.5);
+    attach(&mut host, &screen);
+    for round in ["late", "again"] {
+        player.play(&mut host, 1.0);
+        keep(&screen, round);
+        let first = screen.picture();
+        let output = count(&first, [0x3D, 0xD6, 0xB5]);
+        assert!(output > 1000, "{round}: {output}");
+        player.play(&mut host, 0.5);
+        assert!(first != screen.picture(), "{round}: it moves");
+        show(&mut host, false);
+        player.play(&mut host, 0.3);
+        let hidden = screen.picture();
+        player.play(&mut host, 0.3);
+        assert!(hidden == screen.picture(), "{round}: hidden");
+        show(&mut host, true);
+    }
+    close(&mut host);
 }
 
 #[test]

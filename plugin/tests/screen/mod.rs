@@ -146,6 +146,17 @@ pub fn attach(host: &mut Host, screen: &Screen) {
     let _ = gui.show(&handle);
 }
 
+/// Hides the editor, or shows it again.
+pub fn show(host: &mut Host, seen: bool) {
+    let handle = host.instance.plugin_handle();
+    let gui: PluginGui = handle.get_extension().unwrap();
+    if seen {
+        gui.show(&handle).unwrap();
+    } else {
+        gui.hide(&handle).unwrap();
+    }
+}
+
 pub fn close(host: &mut Host) {
     let handle = host.instance.plugin_handle();
     let gui: PluginGui = handle.get_extension().unwrap();
