@@ -91,6 +91,21 @@ fn mouse_keyboard_and_comparison() {
         host.value("Amount")
     );
 
+    // What is cut from the field is gone, and comes back from the clipboard.
+    hand.click(at::AMOUNT_VALUE, player, host);
+    let (three, five) = (12, 14);
+    hand.keys(&[three, five], player, host);
+    hand.commands("ax", player, host);
+    hand.keys(&[keys::ENTER], player, host);
+    assert!(near(host.value("Amount"), amount(12.0)), "cut");
+    hand.click(at::AMOUNT_VALUE, player, host);
+    hand.commands("v", player, host);
+    keep(&screen, "pasted");
+    hand.keys(&[keys::ENTER], player, host);
+    assert!(near(host.value("Amount"), amount(35.0)), "pasted");
+    hand.click(at::AMOUNT_VALUE, player, host);
+    hand.type_in("12", player, host);
+
     // The keyboard alone: arrows, Tab to the value, Enter opens it; on to the choices, Space takes one.
     hand.click(at::AMOUNT, player, host);
     hand.keys(&[keys::UP, keys::UP, keys::UP], player, host);

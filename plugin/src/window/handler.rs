@@ -94,18 +94,16 @@ impl<C: Content> WindowHandler for Handler<C> {
     fn draw(&self) -> Result<(), HandlerError> {
         self.shown.set(true);
         let size = self.window.size();
+        let Ok(mut picture) = self.picture.try_borrow_mut() else {
+            return Ok(());
+        };
         let Ok(input) = self.input.try_borrow_mut().map(|mut i| i.take(size)) else {
             return Ok(());
         };
-        let mut output = {
-            let Ok(mut picture) = self.picture.try_borrow_mut() else {
-                return Ok(());
-            };
-            let (content, painter) = &mut *picture;
-            let mut output = self.context.run_ui(input, |ui| content.draw(ui));
-            painter.paint(&self.context, size, &mut output)?;
-            output
-        };
+        let (content, painter) = &mut *picture;
+        let mut output = self.context.run_ui(input, |ui| content.draw(ui));
+        painter.paint(&self.context, size, &mut output)?;
+        drop(picture);
         for command in output.platform_output.commands.drain(..) {
             if let OutputCommand::CopyText(text) = command
                 && let Ok(mut input) = self.input.try_borrow_mut()

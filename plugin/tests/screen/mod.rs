@@ -176,6 +176,7 @@ pub mod keys {
     pub const ESCAPE: u8 = 9;
     pub const TAB: u8 = 23;
     pub const ENTER: u8 = 36;
+    pub const CONTROL: u8 = 37;
     pub const SHIFT: u8 = 50;
     pub const SPACE: u8 = 65;
     pub const UP: u8 = 111;
@@ -315,6 +316,22 @@ impl<'a> Hand<'a> {
         }
     }
 
+    /// With another key held, that has this bit in a state.
+    fn stroke_holding(&self, held: u8, key: u8, state: u16) {
+        // The window follows the keys themselves, not what the server says is held.
+        self.button(KEY_PRESS_EVENT, (0, 0), held, 0);
+        self.stroke(key, state);
+        self.button(KEY_RELEASE_EVENT, (0, 0), held, state);
+    }
+
+    /// Presses the keys of characters one after the other, with Control held.
+    pub fn commands(&self, characters: &str, player: &mut Player, host: &mut Host) {
+        for c in characters.chars() {
+            self.stroke_holding(keys::CONTROL, key_of(c).0, 1 << 2);
+            player.play(host, 0.1);
+        }
+    }
+
     /// Presses keys one after the other.
     pub fn keys(&self, keys: &[u8], player: &mut Player, host: &mut Host) {
         for key in keys {
@@ -330,12 +347,9 @@ impl<'a> Hand<'a> {
         for c in text.chars() {
             let (key, shift) = key_of(c);
             if shift {
-                // The window follows the keys themselves, not what the server says is held.
-                self.button(KEY_PRESS_EVENT, (0, 0), keys::SHIFT, 0);
-            }
-            self.stroke(key, u16::from(shift));
-            if shift {
-                self.button(KEY_RELEASE_EVENT, (0, 0), keys::SHIFT, 1);
+                self.stroke_holding(keys::SHIFT, key, 1);
+            } else {
+                self.stroke(key, 0);
             }
         }
         self.keys(&[keys::ENTER], player, host);
