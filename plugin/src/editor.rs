@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baseview::{Window, WindowSize};
+use baseview::{HandlerError, WindowSize};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::{LogicalSize, NativeSize, Size};
 use nice_plug::editor::{
@@ -16,7 +16,7 @@ use nice_plug::editor::{
 use crate::params::DrfmParams;
 use crate::shared::Shared;
 use crate::state::WINDOW_LIMITS;
-use crate::window::{self, Settings};
+use crate::window::{self, OpenWindow, Settings};
 use app::App;
 
 pub mod ab;
@@ -140,38 +140,47 @@ impl Drop for DrfmEditorHandle {
 }
 
 impl EditorHandle for DrfmEditorHandle {
-    type Window = Window;
+    type Window = OpenWindow;
     type Error = baseview::Error;
 
-    fn run_until_closed(window: Window) -> Result<(), baseview::Error> {
-        window.run_until_closed()
+    fn run_until_closed(_window: OpenWindow) -> Result<(), baseview::Error> {
+        let error = std::io::Error::other("the plugin is no program of its own");
+        Err(HandlerError::from(error).into())
     }
 
     fn set_parent(
         &self,
         parent: ParentWindowHandle,
-        window: &Window,
+        window: &OpenWindow,
     ) -> Result<(), baseview::Error> {
         window.set_parent(&parent)
     }
 
-    fn show(&self, window: &Window) -> Result<(), baseview::Error> {
+    fn show(&self, window: &OpenWindow) -> Result<(), baseview::Error> {
         window.show()
     }
 
-    fn hide(&self, window: &Window) -> Result<(), baseview::Error> {
+    fn hide(&self, window: &OpenWindow) -> Result<(), baseview::Error> {
         window.hide()
     }
 
-    fn set_size(&self, new_size: NativeSize<u32>, window: &Window) -> Result<(), baseview::Error> {
+    fn set_size(
+        &self,
+        new_size: NativeSize<u32>,
+        window: &OpenWindow,
+    ) -> Result<(), baseview::Error> {
         window.resize(new_size)
     }
 
-    fn host_main_thread_callback(&self, window: &Window) {
+    fn host_main_thread_callback(&self, window: &OpenWindow) {
         window.host_main_thread_callback();
     }
 
-    fn adjust_size(&self, new_size: NativeSize<u32>, window: &Window) -> Option<NativeSize<u32>> {
+    fn adjust_size(
+        &self,
+        new_size: NativeSize<u32>,
+        window: &OpenWindow,
+    ) -> Option<NativeSize<u32>> {
         let size = window.size();
         let present = NativeSize::from_logical_or_physical(size.logical, size.physical);
         let scale = size.scale_factor;
@@ -181,7 +190,7 @@ impl EditorHandle for DrfmEditorHandle {
     fn set_fallback_scale_factor(
         &self,
         scale_factor: f64,
-        window: &Window,
+        window: &OpenWindow,
     ) -> Result<(), baseview::Error> {
         window.suggest_fallback_scale_factor(scale_factor)
     }

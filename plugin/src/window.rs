@@ -4,7 +4,10 @@
 //! It draws at a steady pace, so nobody has to tell it that something changed; events only make it draw sooner. On X11 it
 //! lives on a thread of its own, elsewhere on the host's main thread.
 
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use baseview::dpi::Size;
 use baseview::gl::GlConfig;
@@ -20,6 +23,9 @@ mod input;
 mod painter;
 
 pub use painter::PaintError;
+
+/// How long a window may take to close.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is in a window.
 pub trait Content: Send + 'static {
@@ -58,7 +64,7 @@ pub fn create(
     settings: Settings,
     content: impl Content,
     resized: impl Fn(WindowSize) + Send + 'static,
-) -> Result<Window, baseview::Error> {
+) -> Result<OpenWindow, baseview::Error> {
     let (least, most) = settings.limits;
     let options = WindowSettings::new()
         .with_title(settings.title)
@@ -70,9 +76,44 @@ pub fn create(
         .with_fallback_scale_factor(settings.fallback_scale)
         .with_gl_config(GlConfig::default());
     let frame = settings.frame;
-    Window::create_with_host(
+    let closing = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&closing);
+    let inner = Window::create_with_host(
         options,
-        move |window| handler::Handler::new(window, content, resized, frame),
-        settings.host.map(host::for_window),
-    )
+        move |window| handler::Handler::new(window, content, resized, frame, theirs),
+        settings
+            .host
+            .map(|host| host::for_window(host, Arc::clone(&closing))),
+    )?;
+    Ok(OpenWindow { inner, closing })
+}
+
+/// A window; it is closed when this is dropped.
+pub struct OpenWindow {
+    inner: Window,
+    /// Its thread is to end.
+    closing: Arc<AtomicBool>,
+}
+
+impl Deref for OpenWindow {
+    type Target = Window;
+
+    fn deref(&self) -> &Window {
+        &self.inner
+    }
+}
+
+impl Drop for OpenWindow {
+    fn drop(&mut self) {
+        // On X11 baseview does not wait for the window's thread when it closes the window, but for one that has ended.
+        // The host may unload the code next, or end: nothing may run then.
+        if cfg!(target_os = "linux") {
+            self.closing.store(true, Ordering::Release);
+            let since = Instant::now();
+            while self.inner.is_open() && since.elapsed() < PATIENCE {
+                let _ = self.inner.request_poll();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
 }

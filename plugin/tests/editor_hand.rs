@@ -432,6 +432,31 @@ fn a_host_takes_its_time_and_hides_it() {
     close(&mut host);
 }
 
+/// Threads of this process.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+// The host may unload the plugin's code next, or end itself.
+#[test]
+fn nothing_of_a_closed_editor_runs() {
+    if !has_display() {
+        return;
+    }
+    let screen = Screen::open((900, 600));
+    let mut host = Host::new(48_000.0, 2);
+    let mut player = Player::new();
+    player.play(&mut host, 0.5);
+    let before = threads();
+    for _ in 0..10 {
+        open(&mut host, &screen);
+        player.play(&mut host, 0.2);
+        assert!(threads() > before, "it has a thread of its own");
+        close(&mut host);
+        assert_eq!(threads(), before);
+    }
+}
+
 #[test]
 fn a_closed_editor_costs_nothing() {
     if !has_display() {

@@ -1,6 +1,8 @@
 //! What baseview calls when something happens to the window.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use baseview::dpi::LogicalSize;
@@ -27,6 +29,7 @@ pub struct Handler<C> {
     cursor: Cell<CursorIcon>,
     /// The window may ask to be drawn. On X11 only when it is on the screen: baseview never draws one that asked before.
     shown: Cell<bool>,
+    closing: Arc<AtomicBool>,
     _frames: TimerHandle,
 }
 
@@ -40,6 +43,7 @@ impl<C: Content> Handler<C> {
         mut content: C,
         resized: impl Fn(WindowSize) + 'static,
         frame: Duration,
+        closing: Arc<AtomicBool>,
     ) -> Result<Self, HandlerError> {
         let painter = Painter::new(&window)?;
         let context = Context::default();
@@ -53,6 +57,7 @@ impl<C: Content> Handler<C> {
             resized: Box::new(resized),
             cursor: Cell::new(CursorIcon::Default),
             shown: Cell::new(cfg!(not(target_os = "linux"))),
+            closing,
             _frames: window.create_timer(frame)?,
             window,
         })
@@ -142,6 +147,12 @@ impl<C: Content> WindowHandler for Handler<C> {
             self.redraw();
         }
         self.status(&event)
+    }
+
+    fn poll(&self) {
+        if self.closing.load(Ordering::Acquire) {
+            self.window.request_close();
+        }
     }
 
     fn on_timer(&self, _timer: &TimerHandle) {

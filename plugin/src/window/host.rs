@@ -1,5 +1,8 @@
 //! The host as baseview wants to see it. The plugin framework names the same things by other types.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use baseview::host::{self, Host};
 use baseview::{HandlerError, WindowSize};
 use nice_plug::editor::{HostCallbacks, HostMainThreadCaller, HostMethods};
@@ -18,17 +21,26 @@ impl host::HostCallbacks for Callbacks {
     }
 }
 
-struct MainThread(Box<dyn HostMainThreadCaller>);
+struct MainThread {
+    inner: Box<dyn HostMainThreadCaller>,
+    closing: Arc<AtomicBool>,
+}
 
 impl host::HostMainThreadCaller for MainThread {
     fn call_main_thread(&mut self) {
-        self.0.call_main_thread();
+        // The host closes the window, and need not be told.
+        if !self.closing.load(Ordering::Acquire) {
+            self.inner.call_main_thread();
+        }
     }
 }
 
-/// The host of a window.
-pub fn for_window(methods: HostMethods) -> Host {
+/// The host of a window, which is told nothing any more while it is `closing` it.
+pub fn for_window(methods: HostMethods, closing: Arc<AtomicBool>) -> Host {
     Host::new()
         .with_callbacks(Callbacks(methods.callbacks))
-        .with_main_thread(MainThread(methods.main_thread_caller))
+        .with_main_thread(MainThread {
+            inner: methods.main_thread_caller,
+            closing,
+        })
 }
