@@ -3,26 +3,27 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use baseview::{HandlerError, WindowSize};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::{LogicalSize, NativeSize, Size};
 use nice_plug::editor::{
-    Editor, EditorHandle, HostMethods, Modifiers, ParentWindowHandle, ResizeHint, SizeConstraints,
-    SpawnedEditor, VirtualKeyCode,
-};
-use nice_plug_egui::{
-    EguiEditorHandle, EguiEditorState, EguiNiceSettings, RepaintNotifier, create_egui_editor,
+    Editor, EditorHandle, HostMethods, ParentWindowHandle, ResizeHint, SizeConstraints,
+    SpawnedEditor,
 };
 
 use crate::params::DrfmParams;
 use crate::shared::Shared;
 use crate::state::WINDOW_LIMITS;
+use crate::window::{self, OpenWindow, Settings};
 use app::App;
 
 pub mod ab;
 pub mod app;
 pub mod bar;
 pub mod controls;
+pub mod drops;
 pub mod knob;
 pub mod learn;
 pub mod meter;
@@ -32,6 +33,9 @@ pub mod segments;
 pub mod spectrum;
 pub mod status;
 pub mod theme;
+
+/// Time between pictures.
+const FRAME: Duration = Duration::from_millis(33);
 
 /// Makes windows.
 pub struct DrfmEditor {
@@ -54,8 +58,21 @@ pub fn create(shared: &Arc<Shared>, params: &Arc<DrfmParams>) -> Option<DrfmEdit
 impl DrfmEditor {
     fn logical_size(&self) -> Size {
         let (width, height) = self.shared.window();
-        LogicalSize::new(f64::from(width), f64::from(height)).into()
+        points(width, height)
     }
+}
+
+fn points(width: u32, height: u32) -> Size {
+    LogicalSize::new(f64::from(width), f64::from(height)).into()
+}
+
+/// The window has another size, which the next one begins with.
+fn remember(shared: &Shared, scale: &AtomicU32, size: WindowSize) {
+    let ((w0, h0), (w1, h1)) = WINDOW_LIMITS;
+    let width = size.logical.width.round() as u32;
+    let height = size.logical.height.round() as u32;
+    shared.set_window((width.clamp(w0, w1), height.clamp(h0, h1)));
+    scale.store((size.scale_factor as f32).to_bits(), Ordering::Relaxed);
 }
 
 impl Editor for DrfmEditor {
@@ -69,28 +86,27 @@ impl Editor for DrfmEditor {
         gui_context: GuiContext,
         host: Option<HostMethods>,
     ) -> Result<SpawnedEditor<Self::Handle>, Box<dyn Error>> {
-        // Made anew for each window: the size may have come with a session since the last one.
-        let state = EguiEditorState::from_size(self.logical_size(), 1.0);
-        let settings = EguiNiceSettings::new()
-            .with_tile("DRFM Denoiser")
-            .with_resize_hint(self.resize_hint());
-        let app = App::new(&self.shared, &self.params, &self.scale);
-        let editor = create_egui_editor(state, RepaintNotifier::new(), settings, app)
-            .ok_or("the window cannot be made")?;
-        let spawned = editor.spawn(
+        let ((w0, h0), (w1, h1)) = WINDOW_LIMITS;
+        let settings = Settings {
+            title: "DRFM Denoiser",
+            size: self.logical_size(),
+            limits: (points(w0, h0), points(w1, h1)),
+            frame: FRAME,
             parent,
             wait_for_parent,
-            fallback_scale_factor,
-            gui_context,
+            fallback_scale: fallback_scale_factor,
             host,
-        )?;
+        };
+        let app = App::new(&self.shared, &self.params, gui_context);
+        let (shared, scale) = (Arc::clone(&self.shared), Arc::clone(&self.scale));
+        let window = window::create(settings, app, move |size| remember(&shared, &scale, size))?;
         self.shared.scope.set_open(true);
         Ok(SpawnedEditor {
             handle: DrfmEditorHandle {
-                inner: spawned.handle,
+                resize_hint: self.resize_hint(),
                 shared: Arc::clone(&self.shared),
             },
-            window: spawned.window,
+            window,
         })
     }
 
@@ -113,7 +129,7 @@ impl Editor for DrfmEditor {
 
 /// A window that is open; the audio thread draws for it only as long as this lives.
 pub struct DrfmEditorHandle {
-    inner: EguiEditorHandle,
+    resize_hint: ResizeHint,
     shared: Arc<Shared>,
 }
 
@@ -123,68 +139,65 @@ impl Drop for DrfmEditorHandle {
     }
 }
 
-type Window = <EguiEditorHandle as EditorHandle>::Window;
-type WindowError = <EguiEditorHandle as EditorHandle>::Error;
-
 impl EditorHandle for DrfmEditorHandle {
-    type Window = Window;
-    type Error = WindowError;
+    type Window = OpenWindow;
+    type Error = baseview::Error;
 
-    fn run_until_closed(window: Window) -> Result<(), WindowError> {
-        EguiEditorHandle::run_until_closed(window)
+    fn run_until_closed(_window: OpenWindow) -> Result<(), baseview::Error> {
+        let error = std::io::Error::other("the plugin is no program of its own");
+        Err(HandlerError::from(error).into())
     }
 
-    fn set_parent(&self, parent: ParentWindowHandle, window: &Window) -> Result<(), WindowError> {
-        self.inner.set_parent(parent, window)
+    fn set_parent(
+        &self,
+        parent: ParentWindowHandle,
+        window: &OpenWindow,
+    ) -> Result<(), baseview::Error> {
+        window.set_parent(&parent)
     }
 
-    fn show(&self, window: &Window) -> Result<(), WindowError> {
-        self.inner.show(window)
+    fn show(&self, window: &OpenWindow) -> Result<(), baseview::Error> {
+        window.show()
     }
 
-    fn hide(&self, window: &Window) -> Result<(), WindowError> {
-        self.inner.hide(window)
+    fn hide(&self, window: &OpenWindow) -> Result<(), baseview::Error> {
+        window.hide()
     }
 
-    fn set_size(&self, new_size: NativeSize<u32>, window: &Window) -> Result<(), WindowError> {
-        self.inner.set_size(new_size, window)
+    fn set_size(
+        &self,
+        new_size: NativeSize<u32>,
+        window: &OpenWindow,
+    ) -> Result<(), baseview::Error> {
+        window.resize(new_size)
     }
 
-    fn host_main_thread_callback(&self, window: &Window) {
-        self.inner.host_main_thread_callback(window);
+    fn host_main_thread_callback(&self, window: &OpenWindow) {
+        window.host_main_thread_callback();
     }
 
-    fn adjust_size(&self, new_size: NativeSize<u32>, window: &Window) -> Option<NativeSize<u32>> {
-        self.inner.adjust_size(new_size, window)
+    fn adjust_size(
+        &self,
+        new_size: NativeSize<u32>,
+        window: &OpenWindow,
+    ) -> Option<NativeSize<u32>> {
+        let size = window.size();
+        let present = NativeSize::from_logical_or_physical(size.logical, size.physical);
+        let scale = size.scale_factor;
+        Some(self.resize_hint.adjust_size(new_size, present, scale))
     }
 
     fn set_fallback_scale_factor(
         &self,
         scale_factor: f64,
-        window: &Window,
-    ) -> Result<(), WindowError> {
-        self.inner.set_fallback_scale_factor(scale_factor, window)
+        window: &OpenWindow,
+    ) -> Result<(), baseview::Error> {
+        window.suggest_fallback_scale_factor(scale_factor)
     }
 
-    fn on_virtual_key_from_host(
-        &self,
-        key_code: VirtualKeyCode,
-        is_down: bool,
-        modifiers: Modifiers,
-    ) -> bool {
-        self.inner
-            .on_virtual_key_from_host(key_code, is_down, modifiers)
-    }
+    // The next picture, a moment later, shows whatever values there are then.
 
-    fn state_changed(&self) {
-        self.inner.state_changed();
-    }
+    fn param_value_changed(&self, _id: &str, _normalized_value: f32) {}
 
-    fn param_value_changed(&self, id: &str, normalized_value: f32) {
-        self.inner.param_value_changed(id, normalized_value);
-    }
-
-    fn param_modulation_changed(&self, id: &str, modulation_offset: f32) {
-        self.inner.param_modulation_changed(id, modulation_offset);
-    }
+    fn param_modulation_changed(&self, _id: &str, _modulation_offset: f32) {}
 }

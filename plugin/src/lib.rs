@@ -24,6 +24,7 @@ pub mod scope;
 pub mod shared;
 pub mod state;
 pub mod training;
+pub mod window;
 
 use nice_plug::prelude::*;
 use plugin::Drfm;

@@ -1,5 +1,5 @@
 //! The editor as a player uses it, on a screen without people (Xvfb): mouse, keyboard, presets, A/B, Learn, training in
-//! place, bad files, sizes and scales. `DRFM_PICTURES` names a folder for a picture of each stage.
+//! place, dropped files, bad files, sizes and scales. `DRFM_PICTURES` names a folder for a picture of each stage.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, clippy::unwrap_used)]
@@ -10,7 +10,10 @@ mod screen;
 use std::path::{Path, PathBuf};
 
 use host::{Host, amount};
-use screen::{Hand, Player, Screen, attach, close, count, keys, open, open_scaled, set_size};
+use screen::drag::Drag;
+use screen::{
+    Hand, Player, Screen, attach, close, count, keys, open, open_scaled, set_size, show, size,
+};
 
 /// The red of what went wrong.
 const ALARM: [u8; 3] = [0xF2, 0x5F, 0x5C];
@@ -87,6 +90,21 @@ fn mouse_keyboard_and_comparison() {
         "{}",
         host.value("Amount")
     );
+
+    // What is cut from the field is gone, and comes back from the clipboard.
+    hand.click(at::AMOUNT_VALUE, player, host);
+    let (three, five) = (12, 14);
+    hand.keys(&[three, five], player, host);
+    hand.commands("ax", player, host);
+    hand.keys(&[keys::ENTER], player, host);
+    assert!(near(host.value("Amount"), amount(12.0)), "cut");
+    hand.click(at::AMOUNT_VALUE, player, host);
+    hand.commands("v", player, host);
+    keep(&screen, "pasted");
+    hand.keys(&[keys::ENTER], player, host);
+    assert!(near(host.value("Amount"), amount(35.0)), "pasted");
+    hand.click(at::AMOUNT_VALUE, player, host);
+    hand.type_in("12", player, host);
 
     // The keyboard alone: arrows, Tab to the value, Enter opens it; on to the choices, Space takes one.
     hand.click(at::AMOUNT, player, host);
@@ -230,6 +248,113 @@ fn model_files_and_training_in_place() {
     close(host);
 }
 
+/// Whether the frame that says where hovering files go is seen.
+fn covered(screen: &Screen) -> bool {
+    // The frame crosses an empty part of the bar here.
+    let picture = screen.picture();
+    picture.get_pixel(570, 13) != picture.get_pixel(570, 6)
+}
+
+#[test]
+fn files_are_dropped() {
+    if !has_display() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let screen = Screen::open((900, 600));
+    let (mut host, mut player) = start(&screen, home.path());
+    let (host, player) = (&mut host, &mut player);
+    let hand = Hand::new(&screen);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let at = |name: &str| home.path().join(name);
+    for (from, to) in [
+        ("tests/fixtures/guitar.flac", "a take.flac"),
+        ("engine/models/flute.drfm", "my flute.drfm"),
+    ] {
+        std::fs::copy(root.join(from), at(to)).unwrap();
+    }
+    std::fs::create_dir(at("more takes")).unwrap();
+    std::fs::copy(at("a take.flac"), at("more takes/another.flac")).unwrap();
+    std::fs::write(at("notes.txt"), "no sound").unwrap();
+    std::fs::write(at("bad.drfm"), "not a model").unwrap();
+    let red = count(&screen.picture(), ALARM);
+    let alarmed = |screen: &Screen| count(&screen.picture(), ALARM) > red + 100;
+
+    // Files that hover and leave again change nothing.
+    let take = at("a take.flac");
+    let mut drag = Drag::files(&hand, &[&take]);
+    assert!(drag.over((450, 300)) && drag.over((460, 310)), "welcome");
+    player.play(host, 0.5);
+    keep(&screen, "hovering-take");
+    assert!(covered(&screen), "it is said where they go");
+    drag.leave();
+    player.play(host, 0.5);
+    keep(&screen, "hovering-left");
+    assert!(!covered(&screen), "and no more when they have left");
+    hand.click(at::TRAIN_PANEL, player, host);
+    hand.click((307, 398), player, host);
+    assert!(!trains(), "there is no take");
+    hand.click((642, 198), player, host);
+
+    // What is of no use is said, and changes nothing.
+    for (name, welcome) in [("notes.txt", true), ("bad.drfm", true), ("gone.wav", false)] {
+        let file = at(name);
+        let mut drag = Drag::files(&hand, &[&file]);
+        assert_eq!(drag.over((450, 300)), welcome, "{name}");
+        player.play(host, 0.5);
+        keep(&screen, &format!("hovering-{name}"));
+        if welcome {
+            assert!(drag.drop(), "{name}");
+            player.play(host, 1.0);
+            keep(&screen, &format!("dropped-{name}"));
+            assert!(alarmed(&screen), "{name}: the sentence is red");
+            hand.click((32, 586), player, host);
+            assert!(!alarmed(&screen), "{name}: taken back");
+        } else {
+            drag.leave();
+        }
+        assert_eq!(host.value("Model"), 0.0, "{name}");
+    }
+    let mut text = Drag::something(&hand, "text/plain");
+    assert!(!text.over((450, 300)), "text is no file");
+    text.leave();
+
+    // A model plays.
+    let model = at("my flute.drfm");
+    let mut drag = Drag::files(&hand, &[&model]);
+    assert!(drag.over((100, 50)));
+    player.play(host, 0.5);
+    keep(&screen, "hovering-model");
+    assert!(drag.drop());
+    player.play(host, 1.0);
+    keep(&screen, "dropped-model");
+    assert_eq!(host.value("Model"), host.params["Model"].max);
+
+    // A recording and a folder become takes, in the panel that opens by itself, and are trained on.
+    let folder = at("more takes");
+    let mut drag = Drag::files(&hand, &[&take, &folder]);
+    assert!(drag.over((450, 300)) && drag.drop());
+    player.play(host, 1.0);
+    keep(&screen, "dropped-takes");
+    hand.click((307, 419), player, host);
+    player.play(host, 0.5);
+    keep(&screen, "dropped-trains");
+    assert!(trains(), "there are takes");
+    let mut drag = Drag::files(&hand, &[&take]);
+    assert!(drag.over((450, 300)) && drag.drop());
+    player.play(host, 0.5);
+    keep(&screen, "dropped-too-late");
+    assert!(alarmed(&screen), "the takes in use stay as they are");
+    hand.click((275, 440), player, host);
+    for _ in 0..60 {
+        if trains() {
+            player.play(host, 0.5);
+        }
+    }
+    assert!(!trains(), "Cancel ends it");
+    close(host);
+}
+
 #[test]
 fn sizes_and_scales() {
     if !has_display() {
@@ -238,6 +363,12 @@ fn sizes_and_scales() {
     let home = tempfile::tempdir().unwrap();
     let mut screen = Screen::open((900, 600));
     let (mut host, mut player) = start(&screen, home.path());
+    // The corner; the outer window stays as it is, so the rest of the picture is cut off.
+    let hand = Hand::new(&screen);
+    hand.drag((893, 593), (990, 680), &mut player, &mut host);
+    let (width, height) = size(&mut host);
+    println!("by the corner: {width} x {height}");
+    assert!(width > 950 && height > 650, "the window follows it");
     for (name, size) in [("small", (760, 520)), ("large", (1400, 900))] {
         let adjusted = set_size(&mut host, size);
         screen.resize((adjusted.0 as u16, adjusted.1 as u16));
@@ -267,6 +398,62 @@ fn sizes_and_scales() {
             "{name}: the button is where it is seen"
         );
         close(&mut host);
+    }
+}
+
+// The window asks for pictures all the time, but must not do so before it is on the screen: baseview on X11 would wait for
+// the first one for ever.
+#[test]
+fn a_host_takes_its_time_and_hides_it() {
+    if !has_display() {
+        return;
+    }
+    let mut host = Host::new(48_000.0, 2);
+    let mut player = Player::new();
+    let size = open_scaled(&mut host, 1.0);
+    let screen = Screen::open((size.0 as u16, size.1 as u16));
+    player.play(&mut host, 0.5);
+    attach(&mut host, &screen);
+    for round in ["late", "again"] {
+        player.play(&mut host, 1.0);
+        keep(&screen, round);
+        let first = screen.picture();
+        let output = count(&first, [0x3D, 0xD6, 0xB5]);
+        assert!(output > 1000, "{round}: {output}");
+        player.play(&mut host, 0.5);
+        assert!(first != screen.picture(), "{round}: it moves");
+        show(&mut host, false);
+        player.play(&mut host, 0.3);
+        let hidden = screen.picture();
+        player.play(&mut host, 0.3);
+        assert!(hidden == screen.picture(), "{round}: hidden");
+        show(&mut host, true);
+    }
+    close(&mut host);
+}
+
+/// Threads of this process.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+// The host may unload the plugin's code next, or end itself.
+#[test]
+fn nothing_of_a_closed_editor_runs() {
+    if !has_display() {
+        return;
+    }
+    let screen = Screen::open((900, 600));
+    let mut host = Host::new(48_000.0, 2);
+    let mut player = Player::new();
+    player.play(&mut host, 0.5);
+    let before = threads();
+    for _ in 0..10 {
+        open(&mut host, &screen);
+        player.play(&mut host, 0.2);
+        assert!(threads() > before, "it has a thread of its own");
+        close(&mut host);
+        assert_eq!(threads(), before);
     }
 }
 

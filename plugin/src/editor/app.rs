@@ -1,16 +1,14 @@
 //! What is in the window.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use egui::{Rect, Sense, Stroke, Ui, pos2, vec2};
 use nice_plug::context::gui::GuiContext;
-use nice_plug_egui::baseview::{HandlerError, WindowSize};
-use nice_plug_egui::{Frame, KeyCapture, NiceEguiApp};
 
 use super::bar::Bar;
 use super::controls::Controls;
+use super::drops::{self, Drops};
 use super::learn::LearnPanel;
 use super::meter::Meter;
 use super::model_menu::Wish;
@@ -19,9 +17,8 @@ use super::{status, theme};
 use crate::params::DrfmParams;
 use crate::shared::Shared;
 use crate::state::WINDOW_LIMITS;
+use crate::window::Content;
 
-/// Time between pictures.
-const FRAME: Duration = Duration::from_millis(33);
 /// Heights in points.
 const BAR: f32 = 48.0;
 const CONTROLS: f32 = 184.0;
@@ -34,32 +31,32 @@ const METER: f32 = 30.0;
 pub struct App {
     shared: Arc<Shared>,
     params: Arc<DrfmParams>,
-    scale: Arc<AtomicU32>,
-    host: Option<GuiContext>,
+    host: GuiContext,
     bar: Bar,
     controls: Controls,
     learn: LearnPanel,
     spectrum: Spectrum,
     input: Meter,
     output: Meter,
+    drops: Drops,
     last: Instant,
 }
 
 impl App {
     /// Nothing shown yet.
     #[must_use]
-    pub fn new(shared: &Arc<Shared>, params: &Arc<DrfmParams>, scale: &Arc<AtomicU32>) -> Self {
+    pub fn new(shared: &Arc<Shared>, params: &Arc<DrfmParams>, host: GuiContext) -> Self {
         Self {
             shared: Arc::clone(shared),
             params: Arc::clone(params),
-            scale: Arc::clone(scale),
-            host: None,
+            host,
             bar: Bar::default(),
             controls: Controls::default(),
             learn: LearnPanel::default(),
             spectrum: Spectrum::default(),
             input: Meter::default(),
             output: Meter::default(),
+            drops: Drops::default(),
             last: Instant::now(),
         }
     }
@@ -73,6 +70,26 @@ impl App {
         self.spectrum.follow(&self.shared, |samples, rate_hz| {
             learn.hear(samples, rate_hz)
         });
+    }
+
+    /// Takes in what was dropped onto the window.
+    fn receive(&mut self, ui: &Ui) {
+        let dropped = drops::dropped(ui);
+        if dropped.is_empty() {
+            return;
+        }
+        let shared = &self.shared;
+        let sorted = drops::sort(dropped);
+        if !sorted.takes.is_empty() {
+            self.learn.open = true;
+            drops::add_takes(shared, sorted.takes);
+        }
+        if let Some(model) = sorted.model {
+            self.controls.load_model(shared, model);
+        }
+        if let Some(text) = sorted.complaint {
+            shared.complain_text(text);
+        }
     }
 }
 
@@ -105,29 +122,14 @@ fn resize_corner(ui: &Ui, whole: Rect) {
     }
 }
 
-impl NiceEguiApp for App {
-    fn build(
-        &mut self,
-        egui_ctx: egui::Context,
-        nice_gui_ctx: GuiContext,
-        _frame: &mut Frame,
-    ) -> Result<(), HandlerError> {
-        theme::apply(&egui_ctx);
-        self.host = Some(nice_gui_ctx);
-        Ok(())
+impl Content for App {
+    fn start(&mut self, context: &egui::Context) {
+        theme::apply(context);
     }
 
-    fn ui(&mut self, ui: &mut Ui, frame: &mut Frame) {
-        // The space bar and the like belong to the host, unless somebody types.
-        frame.set_key_capture(if ui.ctx().text_edit_focused() {
-            KeyCapture::CaptureAll
-        } else {
-            KeyCapture::IgnoreAll
-        });
+    fn draw(&mut self, ui: &mut Ui) {
         self.follow();
-        let Some(host) = self.host.clone() else {
-            return;
-        };
+        let host = self.host.clone();
         let setter = host.param_setter();
         let whole = ui.ctx().content_rect();
         ui.painter().rect_filled(whole, 0.0, theme::BACKGROUND);
@@ -150,6 +152,7 @@ impl NiceEguiApp for App {
             .show(ui, meter(middle.max.x - METER), "Out", channels);
         let display = middle.shrink2(vec2(METER + GAP, 0.0));
         self.spectrum.show(ui, display);
+        self.receive(ui);
         let wish = self.controls.show(ui, controls, &shared, &params, &setter);
         if wish == Wish::Train {
             self.learn.open = true;
@@ -158,20 +161,6 @@ impl NiceEguiApp for App {
         resize_corner(ui, whole);
         self.bar.show(ui, bar, &shared, &params, &setter);
         self.learn.show(ui, &shared, &params, &setter);
-        ui.ctx().request_repaint_after(FRAME);
-    }
-
-    fn resized(&mut self, new_size: WindowSize) {
-        let ((w0, h0), (w1, h1)) = WINDOW_LIMITS;
-        let width = new_size.logical.width.round() as u32;
-        let height = new_size.logical.height.round() as u32;
-        self.shared
-            .set_window((width.clamp(w0, w1), height.clamp(h0, h1)));
-        self.scale
-            .store((new_size.scale_factor as f32).to_bits(), Ordering::Relaxed);
-    }
-
-    fn editor_closed(&mut self) {
-        self.host = None;
+        self.drops.show(ui, whole);
     }
 }

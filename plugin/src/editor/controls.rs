@@ -1,5 +1,6 @@
 //! The controls below the display.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
@@ -25,6 +26,11 @@ pub struct Controls {
 }
 
 impl Controls {
+    /// Loads a model in the background, and chooses it when it is there.
+    pub fn load_model(&self, shared: &Arc<Shared>, path: PathBuf) {
+        self.models.load(shared, path);
+    }
+
     /// Draws them.
     pub fn show(
         &mut self,

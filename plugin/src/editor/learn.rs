@@ -150,8 +150,9 @@ impl LearnPanel {
         }
         let names = shared.training.names();
         if names.is_empty() {
-            let advice =
-                format!("No takes yet. {ADVISED_SECONDS:.0} s in all is a sensible minimum.");
+            let advice = format!(
+                "No takes yet: drop some here. {ADVISED_SECONDS:.0} s in all is a sensible minimum."
+            );
             ui.colored_label(theme::DIM, advice);
         }
         egui::ScrollArea::vertical()

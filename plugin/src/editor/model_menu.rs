@@ -1,5 +1,6 @@
 //! The list of models, and where the player's own come from.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,6 +38,12 @@ pub enum Wish {
 }
 
 impl ModelMenu {
+    /// Loads a model in the background, and chooses it when it is there.
+    pub fn load(&self, shared: &Arc<Shared>, path: PathBuf) {
+        let loaded = Arc::clone(&self.loaded);
+        dialogs::load_model_from(shared, path, move || loaded.store(true, Ordering::Release));
+    }
+
     /// Draws it.
     pub fn show(
         &mut self,
@@ -114,10 +121,7 @@ impl ModelMenu {
         {
             // What is wrong with it is said with the path; the field is free for the next.
             self.path.clear();
-            let loaded = Arc::clone(&self.loaded);
-            dialogs::load_model_from(shared, path, move || {
-                loaded.store(true, Ordering::Release);
-            });
+            self.load(shared, path);
             ui.close();
         }
         if shared.file_model().is_some() && ui.button("Save the own model\u{2026}").clicked() {

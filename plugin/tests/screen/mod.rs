@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unsafe_code, clippy::unwrap_used)]
 
+pub mod drag;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -144,6 +146,17 @@ pub fn attach(host: &mut Host, screen: &Screen) {
     let _ = gui.show(&handle);
 }
 
+/// Hides the editor, or shows it again.
+pub fn show(host: &mut Host, seen: bool) {
+    let handle = host.instance.plugin_handle();
+    let gui: PluginGui = handle.get_extension().unwrap();
+    if seen {
+        gui.show(&handle).unwrap();
+    } else {
+        gui.hide(&handle).unwrap();
+    }
+}
+
 pub fn close(host: &mut Host) {
     let handle = host.instance.plugin_handle();
     let gui: PluginGui = handle.get_extension().unwrap();
@@ -163,6 +176,7 @@ pub mod keys {
     pub const ESCAPE: u8 = 9;
     pub const TAB: u8 = 23;
     pub const ENTER: u8 = 36;
+    pub const CONTROL: u8 = 37;
     pub const SHIFT: u8 = 50;
     pub const SPACE: u8 = 65;
     pub const UP: u8 = 111;
@@ -285,6 +299,8 @@ impl<'a> Hand<'a> {
     pub fn drag(&self, from: (i16, i16), to: (i16, i16), player: &mut Player, host: &mut Host) {
         self.move_to(from, 0);
         self.button(BUTTON_PRESS_EVENT, from, 1, 0);
+        // A hand stays for a moment: the picture in which the button is down must still show what it is on.
+        std::thread::sleep(Duration::from_millis(100));
         for step in 1..=8 {
             let between = |a: i16, b: i16| a + (b - a) * step / 8;
             self.move_to((between(from.0, to.0), between(from.1, to.1)), 1 << 8);
@@ -297,6 +313,22 @@ impl<'a> Hand<'a> {
         for kind in [KEY_PRESS_EVENT, KEY_RELEASE_EVENT] {
             self.button(kind, (0, 0), key, state);
             std::thread::sleep(Duration::from_millis(40));
+        }
+    }
+
+    /// With another key held, that has this bit in a state.
+    fn stroke_holding(&self, held: u8, key: u8, state: u16) {
+        // The window follows the keys themselves, not what the server says is held.
+        self.button(KEY_PRESS_EVENT, (0, 0), held, 0);
+        self.stroke(key, state);
+        self.button(KEY_RELEASE_EVENT, (0, 0), held, state);
+    }
+
+    /// Presses the keys of characters one after the other, with Control held.
+    pub fn commands(&self, characters: &str, player: &mut Player, host: &mut Host) {
+        for c in characters.chars() {
+            self.stroke_holding(keys::CONTROL, key_of(c).0, 1 << 2);
+            player.play(host, 0.1);
         }
     }
 
@@ -315,12 +347,9 @@ impl<'a> Hand<'a> {
         for c in text.chars() {
             let (key, shift) = key_of(c);
             if shift {
-                // The window follows the keys themselves, not what the server says is held.
-                self.button(KEY_PRESS_EVENT, (0, 0), keys::SHIFT, 0);
-            }
-            self.stroke(key, u16::from(shift));
-            if shift {
-                self.button(KEY_RELEASE_EVENT, (0, 0), keys::SHIFT, 1);
+                self.stroke_holding(keys::SHIFT, key, 1);
+            } else {
+                self.stroke(key, 0);
             }
         }
         self.keys(&[keys::ENTER], player, host);
@@ -337,6 +366,14 @@ impl Screen {
         self.connection.configure_window(self.parent, &aux).unwrap();
         self.connection.get_input_focus().unwrap().reply().unwrap();
     }
+}
+
+/// What the plugin thinks of its size.
+pub fn size(host: &mut Host) -> (u32, u32) {
+    let handle = host.instance.plugin_handle();
+    let gui: PluginGui = handle.get_extension().unwrap();
+    let size = gui.get_size(&handle).unwrap();
+    (size.width, size.height)
 }
 
 /// What the plugin thinks of its size, after it was told one.
