@@ -103,9 +103,11 @@ else
       libxkbcommon-x11-0 libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri) >/dev/null 2>&1 || true
   fi
   if command -v xvfb-run >/dev/null 2>&1; then
-    DRFM_SCREENSHOT="$target/editor.png" xvfb-run -a -s "-screen 0 1280x900x24" \
-      cargo test --locked -p drfm-plugin --test editor -- --nocapture --test-threads 1
-    echo "picture: $target/editor.png"
+    # With a simulated mouse, keyboard and file manager; large enough for an editor at twice its size.
+    mkdir -p "$target/editor-pictures"
+    DRFM_SCREENSHOT="$target/editor.png" DRFM_PICTURES="$target/editor-pictures" xvfb-run -a -s "-screen 0 1920x1300x24" \
+      cargo test --locked -p drfm-plugin --test editor --test editor_hand -- --nocapture --test-threads 1
+    echo "pictures: $target/editor.png and $target/editor-pictures"
   else
     echo "skipped: Xvfb is not installed"
   fi
