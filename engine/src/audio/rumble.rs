@@ -13,6 +13,9 @@ const TONE: f32 = 10.0;
 const VALLEY_BINS: usize = 6;
 /// ... and a tone spreads over so many.
 const SPREAD_BINS: usize = 4;
+/// An offset is no rumble: taken away, it would come back as a thump where the sound begins. It fills the bins below this, and
+/// stands still.
+const OFFSET_BINS: usize = 3;
 /// No note is so low, in Hz.
 const NO_NOTE_BELOW_HZ: f32 = 25.0;
 /// What rumbles down here is nobody's music, not even that of an instrument of which no range is known: guitar in vinyl hiss
@@ -112,7 +115,12 @@ impl Rumble {
         let settled = self.frames >= SLOW_FRAMES as usize;
         for (f, least) in lowest.iter().enumerate().take(bins) {
             let steady = settled && self.slow[f] < STEADY * least;
-            if self.tone[f] == 0 || steady {
+            let is_noise = if f < OFFSET_BINS {
+                settled && !steady
+            } else {
+                steady || self.tone[f] == 0
+            };
+            if is_noise {
                 let found = self.mean[f].min(ABOVE_MINIMUM * least);
                 noise.power[f] = noise.power[f].max(self.share[f] * found);
             }

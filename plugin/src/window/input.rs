@@ -176,10 +176,9 @@ impl Input {
                 }
             }
             None => {
-                if let Key::Character(text) = &event.key
-                    && !modifiers.ctrl
-                    && !modifiers.command
-                {
+                // The AltGr key of Windows, which some keyboards write a backslash with, is Ctrl and Alt.
+                let writes = modifiers.alt || !(modifiers.ctrl || modifiers.command);
+                if writes && let Key::Character(text) = &event.key {
                     self.push(egui::Event::Text(text.clone()));
                 }
             }
@@ -353,6 +352,9 @@ mod tests {
         let copy = heard(Key::Character("c".into()), Code::KeyC, command);
         assert!(copy.contains(&egui::Event::Copy));
         assert!(!copy.iter().any(|e| matches!(e, egui::Event::Text(_))));
+        let alt_gr = Modifiers::CONTROL | Modifiers::ALT;
+        let path = heard(Key::Character("\\".into()), Code::Minus, alt_gr);
+        assert!(path.contains(&egui::Event::Text("\\".to_owned())));
         let named = keyboard_types::NamedKey::ArrowUp;
         let up = heard(Key::Named(named), Code::ArrowUp, Modifiers::empty());
         assert!(matches!(
