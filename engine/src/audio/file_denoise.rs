@@ -216,10 +216,9 @@ pub fn denoise_file(
     let format = job.format.unwrap_or_else(|| format_like(spec.format));
     // Before the work, so that a wrong output is told at once.
     let mut writer = AudioWriter::create(&job.output, spec.rate_hz, spec.channels, format)?;
-    let lowest_hz = method.lowest_hz();
     let (spectra, mut tracking) = match &job.noise {
         FileNoise::Adaptive => {
-            let tracking = primed(&job.input, lowest_hz, observer)?;
+            let tracking = primed(&job.input, method.lowest_hz(), observer)?;
             (tracking.estimates(), Some(tracking))
         }
         FileNoise::Stretch { start, end } => {
@@ -230,7 +229,6 @@ pub fn denoise_file(
             followed(job, spec, learn_from_recording(&job.input, spec, clip)?)
         }
     };
-    tracking = tracking.map(|t| t.expecting_from(lowest_hz));
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
     denoiser.start_with(job.amount_db, job.heard);
     let latency = denoiser.latency_samples();
@@ -352,8 +350,7 @@ pub fn denoise_signal(
             (tracking.estimates(), Some(tracking))
         }
         SignalNoise::Followed(spectrum) => {
-            let tracking = Tracking::following(rate_hz, 1, std::slice::from_ref(&spectrum))
-                .expecting_from(method.lowest_hz());
+            let tracking = Tracking::following(rate_hz, 1, std::slice::from_ref(&spectrum));
             (vec![spectrum], Some(tracking))
         }
         SignalNoise::Fixed(spectrum) => (vec![spectrum], None),

@@ -12,7 +12,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// Takes everything below `lowest_hz` for noise from now on.
+    /// Takes what rumbles below `lowest_hz` for noise from now on, as far as noise is found blindly.
     #[must_use]
     pub fn expecting_from(mut self, lowest_hz: f32) -> Self {
         for tracker in &mut self.trackers {
