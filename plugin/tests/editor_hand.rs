@@ -192,6 +192,16 @@ fn trains() -> bool {
         .any(|name| name.starts_with("drfm-training"))
 }
 
+/// Presses Cancel and waits for the end of the training.
+fn cancel(hand: &Hand<'_>, player: &mut Player, host: &mut Host) {
+    hand.click((275, 440), player, host);
+    for _ in 0..60 {
+        if trains() {
+            player.play(host, 0.5);
+        }
+    }
+}
+
 #[test]
 fn model_files_and_training_in_place() {
     if !has_display() {
@@ -237,12 +247,7 @@ fn model_files_and_training_in_place() {
     player.play(host, 0.5);
     keep(&screen, "trains");
     assert!(trains(), "Train starts it");
-    hand.click((275, 440), player, host);
-    for _ in 0..60 {
-        if trains() {
-            player.play(host, 0.5);
-        }
-    }
+    cancel(&hand, player, host);
     keep(&screen, "cancelled");
     assert!(!trains(), "Cancel ends it");
     close(host);
@@ -345,12 +350,7 @@ fn files_are_dropped() {
     player.play(host, 0.5);
     keep(&screen, "dropped-too-late");
     assert!(alarmed(&screen), "the takes in use stay as they are");
-    hand.click((275, 440), player, host);
-    for _ in 0..60 {
-        if trains() {
-            player.play(host, 0.5);
-        }
-    }
+    cancel(&hand, player, host);
     assert!(!trains(), "Cancel ends it");
     close(host);
 }

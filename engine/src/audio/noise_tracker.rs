@@ -151,8 +151,8 @@ impl NoiseTracker {
         tracker
     }
 
-    /// Takes everything below `lowest_hz` for noise from now on: an instrument that sounds from there on is expected; 0 for
-    /// any. Never allocates.
+    /// An instrument is expected that sounds from `lowest_hz` on, 0 for any: what rumbles below is noise, as far as it is found
+    /// blindly (see [`Rumble`]). Never allocates.
     pub fn expect_from(&mut self, lowest_hz: f32) {
         self.rumble.expect_from(lowest_hz);
     }

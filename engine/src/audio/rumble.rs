@@ -65,7 +65,7 @@ impl Rumble {
         }
     }
 
-    /// An instrument is expected that sounds from `lowest_hz` on; 0 for any. Never allocates.
+    /// An instrument is expected that sounds from `lowest_hz` on, 0 for any: nobody sounds below 30 Hz. Never allocates.
     pub fn expect_from(&mut self, lowest_hz: f32) {
         let lowest_hz = lowest_hz.max(NO_MUSIC_BELOW_HZ);
         for (f, share) in self.share.iter_mut().enumerate() {
