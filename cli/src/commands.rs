@@ -8,4 +8,5 @@ pub mod inspect;
 pub mod merge;
 pub mod paper;
 pub mod train;
+pub mod train_noise;
 pub mod training;

@@ -40,6 +40,8 @@ More on each: drfm denoise --help";
 enum Command {
     Denoise(commands::denoise::Arguments),
     Train(commands::train::Arguments),
+    #[command(hide = true)]
+    TrainNoise(commands::train_noise::Arguments),
     Merge(commands::merge::Arguments),
     Paper(commands::paper::Arguments),
     Eval(commands::eval::Arguments),
@@ -57,6 +59,7 @@ pub fn run() -> ExitCode {
     let done = match &arguments.command {
         Command::Denoise(a) => commands::denoise::run(a),
         Command::Train(a) => commands::train::run(a),
+        Command::TrainNoise(a) => commands::train_noise::run(a),
         Command::Merge(a) => commands::merge::run(a),
         Command::Paper(a) => commands::paper::run(a),
         Command::Eval(a) => commands::eval::run(a),

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{fails, model, with_model, works, write_recordings};
+use drfm_engine::audio::noise_floor::model::FloorModel;
 use drfm_engine::model::file::ModelFile;
 
 fn close(a: &Path, b: &Path) {
@@ -236,4 +237,44 @@ fn completions_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     assert!(works(folder.path(), "completions bash").contains("drfm"));
     fails(folder.path(), "completions cmd", 2, "possible values");
+}
+
+#[test]
+fn the_noise_model_is_written_whole_and_repeats_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("all")).unwrap();
+    write_recordings(&at("all"));
+    let options = "--mixtures 6 --features 16";
+    works(
+        folder.path(),
+        &format!("train-noise all -o a.json {options}"),
+    );
+    works(
+        folder.path(),
+        &format!("train-noise all -o b.json {options}"),
+    );
+    let text = fs::read_to_string(at("a.json")).unwrap();
+    assert_eq!(text, fs::read_to_string(at("b.json")).unwrap());
+    assert!(FloorModel::from_json(&text).is_ok());
+    fs::create_dir(at("empty")).unwrap();
+    for wrong in [
+        "train-noise empty -o c.json",
+        "train-noise missing -o c.json",
+    ] {
+        fails(folder.path(), wrong, 1, wrong.split(' ').nth(1).unwrap());
+    }
+    fails(
+        folder.path(),
+        "train-noise all -o c.json --mixtures 0",
+        2,
+        "1..",
+    );
+    fails(
+        folder.path(),
+        "train-noise all -o nowhere/c.json",
+        1,
+        "nowhere",
+    );
+    assert!(!at("c.json").exists());
 }

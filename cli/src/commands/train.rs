@@ -163,7 +163,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let (Choice::Stages(options), Some(base)) = (&mut choice, &base) {
         *options = options_of(base)?;
     }
-    let clips = read_clips(arguments)?;
+    let files = find_audio_files(&arguments.paths, arguments.recursive).map_err(Failure::of)?;
+    let clips = read_clips(&arguments.paths, &files)?;
     let count = clips.len();
     let clips = usable_clips(clips)?;
     if clips.len() < count {
@@ -256,9 +257,11 @@ fn train_whole(
     })
 }
 
-/// The recordings, in the order of their paths. What cannot be read is an error if it was named, else left out.
-fn read_clips(arguments: &Arguments) -> Result<Vec<Clip>, Failure> {
-    let files = find_audio_files(&arguments.paths, arguments.recursive).map_err(Failure::of)?;
+/// The recordings, in the order of their paths. What cannot be read is an error if it was `named`, else left out.
+///
+/// # Errors
+/// For a named file that cannot be read, and when the user stops it.
+pub fn read_clips(named: &[PathBuf], files: &[PathBuf]) -> Result<Vec<Clip>, Failure> {
     let read: Vec<_> = files
         .par_iter()
         .map(|path| {
@@ -278,7 +281,7 @@ fn read_clips(arguments: &Arguments) -> Result<Vec<Clip>, Failure> {
                 }
                 clips.push(clip.clip);
             }
-            Err(e) if arguments.paths.contains(path) => return Err(Failure::of(e)),
+            Err(e) if named.contains(path) => return Err(Failure::of(e)),
             Err(e) => report::warn(&format!("left out: {e}")),
         }
     }

@@ -2,30 +2,17 @@
 
 use realfft::num_complex::Complex32;
 
-use super::noise::{FLOOR, KEPT, NoiseSpectrum};
+use super::minima::{BIAS, Minima};
+use super::noise::{KEPT, NoiseSpectrum};
+use super::noise_floor::surroundings::Frame;
+use super::noise_floor::{NoiseFloor, embedded};
 use super::noise_level::LevelFollower;
 use super::noise_lines::LineFinder;
 use super::rumble::Rumble;
 use super::stft::{FrameTransform, History, TransformScratch};
 
-/// Time constant of the power smoothing of the tracker, in hops of a quarter window (43 ms).
-const TRACKER_SMOOTHING: f32 = 0.75;
-/// The minimum is searched over this many stretches ...
-const STRETCHES: usize = 8;
-/// ... of this many hops each: 2.7 s in all.
-const STRETCH_HOPS: usize = 8;
-/// Half width of the quantile over frequency, in bins: 280 Hz, wider than a partial and its skirt.
-const QUANTILE_HALF_WIDTH: usize = 48;
-/// The quantile changes slowly over frequency: it is taken at every so many bins and interpolated.
-const STRIDE: usize = 8;
-/// The quantile over frequency that stands for the noise: the floor between the partials.
-const QUANTILE: f32 = 0.3;
-/// Minimum and quantile lie below the mean by this much on white noise (measured by the test below), and a noise
-/// estimate had better err high: `shared/RECIPE.md` 7.2.
-const TRACKER_BIAS: f32 = 4.2;
-
-/// Parts of a hop: the search takes two of them, the level one.
-const PARTS: usize = 4;
+/// Parts of a hop: the search takes up to four of them, the estimate of each bin eight, the level two.
+const PARTS: usize = 16;
 /// A frame is analysed one of these parts of a hop after its end by the first channel, two by the second and so on.
 const ANALYSIS_PARTS: usize = 32;
 const MOST_CHANNELS: usize = 4;
@@ -52,6 +39,8 @@ enum Phase {
     Analyse,
     /// The quantile over frequency is taken, from so many samples after the frame on.
     Search { done: usize, from: usize },
+    /// The noise is estimated bin by bin, from so many samples after the frame on.
+    Floor { from: usize },
     /// The bands are compared with the reference, from so many samples after the frame on.
     Level { done: usize, from: usize },
     /// Everything is done.
@@ -60,11 +49,9 @@ enum Phase {
 
 /// Tracks the noise of a stream.
 ///
-/// Blindly, by minimum statistics (Martin, "Noise power spectral density estimation based on optimal smoothing and
-/// minimum statistics", IEEE TSAP 2001) with a low quantile over frequency after it, because a note that lasts longer
-/// than the search window would otherwise pass for noise; lines that stand still as mains hum does come back in after
-/// that. Or from a spectrum that was learned before. Either is then followed in level, band by band, and faster than a
-/// search for minima can.
+/// Blindly, by minimum statistics (see [`Minima`]), raised where a learned [`NoiseFloor`] sees noise that they miss; lines that
+/// stand still as mains hum does come back in after that. Or from a spectrum that was learned before. Either is then followed in
+/// level, band by band, and faster than a search for minima can.
 pub struct NoiseTracker {
     transform: FrameTransform,
     scratch: TransformScratch,
@@ -73,22 +60,17 @@ pub struct NoiseTracker {
     /// Samples since the start or the last digital silence, and the length of the silence under way.
     sounding: usize,
     silent_run: usize,
-    /// Frames looked at.
-    frames: usize,
     spectrum: Vec<Complex32>,
     power: Vec<f32>,
-    smoothed: Vec<f32>,
-    stretch_minimum: Vec<f32>,
-    minima: Vec<Vec<f32>>,
-    /// The lowest of all stretches, per bin.
-    lowest: Vec<f32>,
-    sorting: Vec<f32>,
-    /// The quantile in the making, and the last of its strides.
+    minima: Minima,
+    /// Learned estimates of the noise of each bin, if the model could be read.
+    floor: Option<NoiseFloor>,
+    /// The quantile of the minima, times [`BIAS`], and the estimate in the making.
+    quantile: Vec<f32>,
     next: NoiseSpectrum,
     phase: Phase,
     /// Decides when after a frame it is analysed.
     number: usize,
-    previous: (usize, f32),
     lines: LineFinder,
     reference: Reference,
     spectrum_at_rest: NoiseSpectrum,
@@ -111,18 +93,14 @@ impl NoiseTracker {
             filled: 0,
             sounding: 0,
             silent_run: 0,
-            frames: 0,
             spectrum: vec![Complex32::default(); shape.bins()],
             power: vec![0.0; shape.bins()],
-            smoothed: vec![0.0; shape.bins()],
-            stretch_minimum: vec![f32::MAX; shape.bins()],
-            minima: vec![vec![f32::MAX; shape.bins()]; STRETCHES],
-            lowest: vec![0.0; shape.bins()],
-            sorting: Vec::with_capacity(2 * QUANTILE_HALF_WIDTH + 1),
+            minima: Minima::new(shape.bins()),
+            floor: embedded().map(|model| NoiseFloor::new(model, shape.bins(), bin_hz)),
+            quantile: vec![0.0; shape.bins()],
             next: NoiseSpectrum::white(rate_hz, 0.0),
             phase: Phase::Wait,
             number: 0,
-            previous: (0, FLOOR),
             lines: LineFinder::new(shape.bins(), bin_hz),
             reference: Reference::Unknown,
             spectrum_at_rest: NoiseSpectrum::white(rate_hz, 0.0),
@@ -165,8 +143,9 @@ impl NoiseTracker {
     fn border(&self) -> usize {
         match self.phase {
             Phase::Analyse => self.part_of_hop(1 + self.number, ANALYSIS_PARTS),
-            Phase::Search { .. } => self.part_of_hop(2, PARTS),
-            Phase::Level { .. } => self.part_of_hop(3, PARTS),
+            Phase::Search { .. } => self.part_of_hop(4, PARTS),
+            Phase::Floor { .. } => self.part_of_hop(12, PARTS),
+            Phase::Level { .. } => self.part_of_hop(14, PARTS),
             Phase::Wait => self.transform.shape().hop,
         }
     }
@@ -195,10 +174,32 @@ impl NoiseTracker {
                 false
             }
             Phase::Search { done, from } => {
-                let strides = (self.power.len() - 1).div_ceil(STRIDE) + 1;
+                let strides = self.minima.strides();
                 let until = strides * (self.filled - from) / (self.border() - from);
-                self.take_quantiles(done..until);
+                self.minima.take_quantiles(done..until, &mut self.quantile);
                 self.phase = Phase::Search { done: until, from };
+                if at_border {
+                    self.next.power.copy_from_slice(&self.quantile);
+                    self.phase = Phase::Floor { from: self.filled };
+                }
+                false
+            }
+            Phase::Floor { from } => {
+                let share = (self.filled - from) as f32 / (self.border() - from) as f32;
+                if let Some(floor) = &mut self.floor {
+                    let until = if at_border {
+                        floor.bins()
+                    } else {
+                        (share * floor.bins() as f32) as usize
+                    };
+                    let frame = Frame {
+                        smoothed: self.minima.smoothed(),
+                        lowest: self.minima.lowest(),
+                        quantile: &self.quantile,
+                        bias: BIAS,
+                    };
+                    floor.take_bins(until, &frame, &mut self.next.power);
+                }
                 if at_border {
                     self.finish_search();
                 }
@@ -245,7 +246,6 @@ impl NoiseTracker {
                 *p += y.norm_sqr() / self.history.len() as f32;
             }
         }
-        self.frames += 1;
         if self.reference == Reference::Learned {
             self.level.begin_frame(&self.power);
             self.phase = Phase::Level {
@@ -278,8 +278,8 @@ impl NoiseTracker {
 
     /// The spectrum that was found, with its lines, becomes the reference.
     fn finish_search(&mut self) {
-        self.rumble.add_to(&mut self.next, &self.lowest);
-        self.lines.add_lines(&self.lowest, &mut self.next);
+        self.rumble.add_to(&mut self.next, self.minima.lowest());
+        self.lines.add_lines(self.minima.lowest(), &mut self.next);
         self.spectrum_at_rest.copy_from(&self.next);
         self.reference = Reference::Found;
         self.level.begin_frame(&self.power);
@@ -291,62 +291,13 @@ impl NoiseTracker {
 
     /// Smooths the frame's power and finds the minima.
     fn take_frame(&mut self) {
-        let keep = if self.frames == 1 {
-            0.0
-        } else {
-            TRACKER_SMOOTHING
-        };
-        for ((s, p), m) in self
-            .smoothed
-            .iter_mut()
-            .zip(&self.power)
-            .zip(&mut self.stretch_minimum)
-        {
-            *s = keep * *s + (1.0 - keep) * p;
-            *m = m.min(*s);
-        }
-        if self.frames.is_multiple_of(STRETCH_HOPS) {
-            self.minima.rotate_right(1);
-            std::mem::swap(&mut self.minima[0], &mut self.stretch_minimum);
-            self.stretch_minimum.copy_from_slice(&self.smoothed);
-        }
-        self.lowest.copy_from_slice(&self.stretch_minimum);
-        for minima in &self.minima {
-            for (lowest, m) in self.lowest.iter_mut().zip(minima) {
-                *lowest = lowest.min(*m);
-            }
+        let searched = self.minima.take_frame(&self.power);
+        if let Some(floor) = &mut self.floor {
+            floor.begin_frame(&self.power);
         }
         self.rumble.take_frame(&self.power);
-        if self.frames.is_multiple_of(STRETCH_HOPS * STRETCHES) {
-            self.lines.remember(&self.lowest);
-        }
-    }
-
-    /// The quantile over frequency of the minima, for some strides.
-    fn take_quantiles(&mut self, strides: std::ops::Range<usize>) {
-        let bins = self.power.len();
-        for stride in strides {
-            let f = (stride * STRIDE).min(bins - 1);
-            self.sorting.clear();
-            let from = f.saturating_sub(QUANTILE_HALF_WIDTH);
-            let to = (f + QUANTILE_HALF_WIDTH + 1).min(bins);
-            self.sorting.extend_from_slice(&self.lowest[from..to]);
-            let rank = ((self.sorting.len() - 1) as f32 * QUANTILE) as usize;
-            let (_, value, _) = self.sorting.select_nth_unstable_by(rank, f32::total_cmp);
-            let value = (*value * TRACKER_BIAS).max(FLOOR);
-            if stride == 0 {
-                self.previous = (0, value);
-            }
-            let (g0, value0) = self.previous;
-            for g in g0..=f {
-                let t = if f > g0 {
-                    (g - g0) as f32 / (f - g0) as f32
-                } else {
-                    1.0
-                };
-                self.next.power[g] = value0 + t * (value - value0);
-            }
-            self.previous = (f, value);
+        if searched {
+            self.lines.remember(self.minima.lowest());
         }
     }
 
@@ -389,16 +340,14 @@ impl NoiseTracker {
         self.filled = 0;
         self.sounding = 0;
         self.silent_run = 0;
-        self.frames = 0;
         self.phase = Phase::Wait;
         self.reference = Reference::Unknown;
         self.lines.clear();
-        self.smoothed.fill(0.0);
-        self.rumble.clear();
-        self.stretch_minimum.fill(f32::MAX);
-        for m in &mut self.minima {
-            m.fill(f32::MAX);
+        self.minima.clear();
+        if let Some(floor) = &mut self.floor {
+            floor.clear();
         }
+        self.rumble.clear();
         self.level.clear();
     }
 }
@@ -427,6 +376,45 @@ mod tests {
             let error_db = 10.0 * (tracker.estimate().variance() / 1e-4).log10();
             println!("{rate_hz}: {error_db}");
             assert!((0.0..2.0).contains(&error_db), "{rate_hz}: {error_db}");
+        }
+    }
+
+    #[test]
+    fn rumble_under_plucked_notes_is_found_and_the_notes_are_not() {
+        // Noise below 80 Hz under notes from 147 Hz on.
+        let mut rng = StableRng::new(21, 0);
+        let (mut low, mut lower) = (0.0f32, 0.0f32);
+        let mut x = noise(48_000 * 8, 1e-4, 22);
+        for (i, x) in x.iter_mut().enumerate() {
+            let t = i as f32 / 48_000.0;
+            low += 0.01 * (rng.normal() as f32 - low);
+            lower += 0.01 * (low - lower);
+            let since = t % 0.5;
+            let hz = [147.0, 220.0, 196.0, 294.0][(t / 0.5) as usize % 4];
+            let note = 0.1 * (-4.0 * since).exp() * (std::f32::consts::TAU * hz * since).sin();
+            *x += 0.2 * lower + note;
+        }
+        let x = [x];
+        let heard = |floor: bool| {
+            let mut tracker = NoiseTracker::new(48_000, 1);
+            tracker.floor = tracker.floor.filter(|_| floor);
+            errors_db(&mut tracker, &x, 1.0);
+            move |hz: f32| 10.0 * tracker.estimate().at_hz(hz).log10()
+        };
+        let (at, minima) = (heard(true), heard(false));
+        // The same filters, at 50 Hz.
+        let there = 10.0 * (0.2f32.powi(2) * 0.47).log10();
+        println!(
+            "50 Hz: {:.1}, minima alone {:.1}, there: {there:.1}; notes {:.1} {:.1}",
+            at(50.0),
+            minima(50.0),
+            at(220.0),
+            at(294.0)
+        );
+        assert!(at(50.0) > minima(50.0) + 6.0 && at(50.0) < there + 6.0);
+        // A note has 0.1^2 / 4 * 8192 * 2 / 3 in its bin at its loudest, 11 dB.
+        for hz in [220.0, 294.0] {
+            assert!(at(hz) < -25.0, "{}", at(hz));
         }
     }
 

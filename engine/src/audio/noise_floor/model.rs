@@ -1,0 +1,159 @@
+//! The learned half of a noise floor: an RF regression (Eq. 20 of the paper without gates) beside a linear one.
+
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+use super::surroundings::CONTEXTS;
+use crate::audio::kernel::Kernel;
+use crate::model::drfm::Drfm;
+use crate::model::features::{FeatureDraw, RandomFeatures};
+
+/// Largest number of standard deviations that a context may lie off its mean.
+const FAR: f32 = 4.0;
+/// An estimate is believed this much less, as a natural logarithm (2 dB): what is taken for noise but is music is lost.
+const CAUTION: f32 = 0.46;
+/// Lowest and highest natural logarithm of the noise power relative to the reference.
+pub(super) const LOG_RATIO: (f32, f32) = (-6.0, 12.0);
+
+/// The numbers of a model, as they are stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloorWeights {
+    /// Where the features come from.
+    pub draw: FeatureDraw,
+    /// Mean and standard deviation of each context.
+    pub normalisation: Vec<(f32, f32)>,
+    /// Weight of each feature.
+    pub features: Vec<f32>,
+    /// Weight of each context.
+    pub contexts: Vec<f32>,
+    /// What is added.
+    pub offset: f32,
+    /// How it was trained.
+    pub training: FloorReport,
+}
+
+/// How a model was trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloorReport {
+    /// Recordings it learned from, and seconds of sound.
+    pub recordings: usize,
+    /// Seconds of sound in them.
+    pub seconds: f64,
+    /// Seed of noises and features.
+    pub seed: u64,
+    /// Rows that it learned from, and others that it was tried on.
+    pub rows: (u64, u64),
+    /// Root mean square error in dB on rows of recordings that it did not learn from, if there are any.
+    pub error_db: Option<f64>,
+    /// The same of the quantile of minima alone.
+    pub quantile_error_db: Option<f64>,
+}
+
+/// A model ready for the audio thread.
+pub struct FloorModel {
+    weights: FloorWeights,
+    kernel: Kernel,
+}
+
+impl FloorModel {
+    /// Makes a model ready.
+    ///
+    /// # Errors
+    /// A sentence, if the numbers do not fit together.
+    pub fn new(weights: FloorWeights) -> Result<Self, String> {
+        let numbers = weights.features.iter().chain(&weights.contexts);
+        let normal = |(m, s): &(f32, f32)| m.is_finite() && s.is_finite() && *s > 0.0;
+        if weights.draw.d_in != CONTEXTS
+            || weights.normalisation.len() != CONTEXTS
+            || weights.contexts.len() != CONTEXTS
+            || weights.features.len() != weights.draw.n_features
+            || !numbers.chain([&weights.offset]).all(|x| x.is_finite())
+            || !weights.normalisation.iter().all(normal)
+        {
+            return Err("the numbers of the noise model do not fit together".to_owned());
+        }
+        let features = RandomFeatures::draw(&weights.draw).map_err(|e| e.to_string())?;
+        let count = weights.features.len();
+        // The kernel has two outputs; the second stays 0.
+        let mut theta = Array2::zeros((count, 2));
+        theta
+            .column_mut(0)
+            .assign(&Array1::from_vec(weights.features.clone()));
+        let model =
+            Drfm::new(features, Array2::zeros((1, count)), theta).map_err(|e| e.to_string())?;
+        let kernel = Kernel::new(&model, 0).ok_or("the noise model does not fit its kernel")?;
+        Ok(Self { weights, kernel })
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and if it is no such text.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        Self::new(serde_json::from_str(text).map_err(|e| e.to_string())?)
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub const fn weights(&self) -> &FloorWeights {
+        &self.weights
+    }
+
+    pub(super) const fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Normalises contexts in place; returns the linear part.
+    pub(super) fn prepare(&self, values: &mut [f32; CONTEXTS]) -> f32 {
+        normalise(values, &self.weights.normalisation);
+        let terms = values.iter().zip(&self.weights.contexts);
+        self.weights.offset + terms.map(|(x, w)| x * w).sum::<f32>()
+    }
+
+    /// The ratio of the noise's power to the reference that a sum stands for.
+    pub(super) fn ratio(&self, log_ratio: f32) -> f32 {
+        libm::expf((log_ratio - CAUTION).clamp(LOG_RATIO.0, LOG_RATIO.1))
+    }
+}
+
+/// Brings contexts to zero mean and unit deviation, and holds outliers.
+pub(super) fn normalise(values: &mut [f32; CONTEXTS], normalisation: &[(f32, f32)]) {
+    for (x, (mean, deviation)) in values.iter_mut().zip(normalisation) {
+        *x = ((*x - mean) / deviation).clamp(-FAR, FAR);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::embedded;
+    use super::*;
+
+    #[test]
+    fn the_embedded_model_is_whole() {
+        let model = embedded().expect("engine/models/noise_floor.json");
+        let again = serde_json::to_string(model.weights()).expect("numbers");
+        let read = FloorModel::from_json(&again).expect("what was written");
+        assert_eq!(read.weights(), model.weights());
+        let report = &model.weights().training;
+        assert!(report.error_db < report.quantile_error_db, "{report:?}");
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let good = embedded().expect("model").weights().clone();
+        let spoilt: [fn(&mut FloorWeights); 6] = [
+            |w| w.features.truncate(3),
+            |w| w.contexts.push(0.0),
+            |w| w.normalisation[2].1 = 0.0,
+            |w| w.offset = f32::NAN,
+            |w| w.draw.d_in += 1,
+            |w| w.draw.n_features = usize::MAX,
+        ];
+        for spoil in spoilt {
+            let mut weights = good.clone();
+            spoil(&mut weights);
+            assert!(FloorModel::new(weights).is_err());
+        }
+        assert!(FloorModel::from_json("{").is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! What is seen around a bin: levels over several stretches of time and of frequency, relative to a quantile of minima.
+
+use super::sorted_window::SortedWindow;
+
+/// Values per bin.
+pub const CONTEXTS: usize = 17;
+/// Highest frequency that is looked at in Hz; above it the noise is smooth and instruments are soft.
+const HIGHEST_HZ: f32 = 10_000.0;
+/// Frames of the means: 0.5 s and 2.7 s.
+const MEAN_FRAMES: f32 = 12.0;
+const SLOW_FRAMES: f32 = 64.0;
+/// Half widths in bins of the near and the wide neighbourhood, 23 and 70 Hz.
+const NEAR: usize = 4;
+const WIDE: usize = 12;
+/// Keeps logarithms of silence finite.
+const TINY: f32 = 1e-14;
+
+/// What the tracker knows of a frame, per bin.
+pub struct Frame<'a> {
+    /// Power smoothed over 0.17 s.
+    pub smoothed: &'a [f32],
+    /// Minima of that over 2.7 s.
+    pub lowest: &'a [f32],
+    /// Low quantile over 560 Hz of the minima, times `bias`.
+    pub quantile: &'a [f32],
+    /// Factor in `quantile`.
+    pub bias: f32,
+}
+
+impl Frame<'_> {
+    /// What the noise of bin `f` is told relative to.
+    #[must_use]
+    pub fn reference(&self, f: usize) -> f32 {
+        self.quantile[f] / self.bias
+    }
+}
+
+/// Keeps what is seen up to date, frame after frame, and tells it bin after bin.
+pub struct Surroundings {
+    bins: usize,
+    frames: usize,
+    mean: Vec<f32>,
+    slow: Vec<f32>,
+    /// Means of the logarithm of the smoothed power and of its square.
+    log_mean: Vec<f32>,
+    log_square: Vec<f32>,
+    log_hz: Vec<f32>,
+    total: f32,
+    near_mean: SortedWindow,
+    near_lowest: SortedWindow,
+    wide_mean: SortedWindow,
+    wide_lowest: SortedWindow,
+    next: usize,
+}
+
+fn log(x: f32) -> f32 {
+    libm::logf(x + TINY)
+}
+
+impl Surroundings {
+    /// For spectra of `bins` bins of `bin_hz`. Allocates everything it will ever need.
+    #[must_use]
+    pub fn new(bins: usize, bin_hz: f32) -> Self {
+        let looked_at = ((HIGHEST_HZ / bin_hz) as usize).min(bins);
+        let seen = (looked_at + WIDE).min(bins);
+        Self {
+            bins: looked_at,
+            frames: 0,
+            mean: vec![0.0; seen],
+            slow: vec![0.0; seen],
+            log_mean: vec![0.0; looked_at],
+            log_square: vec![0.0; looked_at],
+            log_hz: (0..looked_at)
+                .map(|f| libm::logf(f as f32 * bin_hz + 15.0))
+                .collect(),
+            total: 0.0,
+            near_mean: SortedWindow::new(NEAR),
+            near_lowest: SortedWindow::new(NEAR),
+            wide_mean: SortedWindow::new(WIDE),
+            wide_lowest: SortedWindow::new(WIDE),
+            next: 0,
+        }
+    }
+
+    /// Bins that are looked at, from bin 0 on.
+    #[must_use]
+    pub const fn bins(&self) -> usize {
+        self.bins
+    }
+
+    /// The bin that [`Self::next_into`] tells of.
+    #[must_use]
+    pub const fn next_bin(&self) -> usize {
+        self.next
+    }
+
+    /// Takes in the power of the next frame. Never allocates.
+    pub fn begin_frame(&mut self, power: &[f32]) {
+        self.frames += 1;
+        self.next = 0;
+        let share = |frames: f32| 1.0 / (self.frames as f32).min(frames);
+        let (fast, slow) = (share(MEAN_FRAMES), share(SLOW_FRAMES));
+        self.total = 0.0;
+        for ((mean, s), p) in self.mean.iter_mut().zip(&mut self.slow).zip(power) {
+            *mean += fast * (p - *mean);
+            *s += slow * (p - *s);
+            self.total += *s;
+        }
+    }
+
+    /// The values of the next bin. Never allocates.
+    pub fn next_into(&mut self, frame: &Frame<'_>, values: &mut [f32; CONTEXTS]) {
+        let f = self.next;
+        self.next += 1;
+        let lowest = &frame.lowest[..self.mean.len()];
+        if f == 0 {
+            self.near_mean.start(&self.mean);
+            self.wide_mean.start(&self.mean);
+            self.near_lowest.start(lowest);
+            self.wide_lowest.start(lowest);
+        } else {
+            self.near_mean.move_to(f, &self.mean);
+            self.wide_mean.move_to(f, &self.mean);
+            self.near_lowest.move_to(f, lowest);
+            self.wide_lowest.move_to(f, lowest);
+        }
+        let level = log(frame.smoothed[f]);
+        let share = 1.0 / (self.frames as f32).min(SLOW_FRAMES);
+        self.log_mean[f] += share * (level - self.log_mean[f]);
+        self.log_square[f] += share * (level * level - self.log_square[f]);
+        let (log_mean, log_square) = (self.log_mean[f], self.log_square[f]);
+        let variance = (log_square - log_mean * log_mean).max(0.0);
+        let reference = log(frame.reference(f));
+        let (mean, slow, minimum) = (log(self.mean[f]), log(self.slow[f]), log(lowest[f]));
+        let (wide_low, wide_high) = (
+            log(self.wide_mean.quantile(0.3)),
+            log(self.wide_mean.quantile(0.7)),
+        );
+        let (near_low, near_high) = (
+            log(self.near_mean.quantile(0.2)),
+            log(self.near_mean.quantile(0.8)),
+        );
+        let near_minimum = log(self.near_lowest.quantile(0.2));
+        let spread = |x: f32, least: f32| libm::logf(x.max(0.0) + least);
+        *values = [
+            // Levels.
+            level - reference,
+            mean - reference,
+            slow - reference,
+            minimum - reference,
+            log_mean - reference,
+            wide_low - reference,
+            log(self.wide_lowest.quantile(0.3)) - reference,
+            near_low - reference,
+            near_minimum - reference,
+            // How steady it is.
+            spread(variance.sqrt(), 0.05),
+            spread(slow - minimum, 0.1),
+            // How even its neighbourhood is.
+            spread(wide_high - wide_low, 0.2),
+            spread(near_high - near_low, 0.2),
+            // How far it stands out.
+            mean - near_low,
+            minimum - near_minimum,
+            self.log_hz[f],
+            log(self.total) - reference,
+        ];
+    }
+
+    /// Forgets what was heard. Never allocates.
+    pub fn clear(&mut self) {
+        self.frames = 0;
+        self.next = 0;
+        for means in [
+            &mut self.mean,
+            &mut self.slow,
+            &mut self.log_mean,
+            &mut self.log_square,
+        ] {
+            means.fill(0.0);
+        }
+    }
+}

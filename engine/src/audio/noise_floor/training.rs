@@ -1,0 +1,409 @@
+//! Teaching a noise floor: clean recordings and made-up noises, mixed, and what the noise alone would have been.
+
+use rayon::prelude::*;
+use realfft::num_complex::Complex32;
+
+use super::model::{FloorReport, FloorWeights, LOG_RATIO, normalise};
+use super::surroundings::{CONTEXTS, Frame, Surroundings};
+use super::synthetic::noise;
+use crate::audio::minima::{BIAS, Minima};
+use crate::audio::noise::KEPT;
+use crate::audio::stft::{FrameTransform, History};
+use crate::audio::trainer::{TRAINING_RATE_HZ, TrainerError};
+use crate::audio::training_set::Clip;
+use crate::model::features::{FeatureDraw, RandomFeatures};
+use crate::rng::StableRng;
+use crate::train::Control;
+
+/// Length of a mixture in seconds: more than a search for minima takes.
+const MIXTURE_SECONDS: f64 = 6.0;
+/// Bins that are learned from, of each mixture.
+const ROWS: usize = 4000;
+/// Frames at the start of a mixture from which nothing is learned: an estimate needs 0.2 s.
+const FIRST_FRAME: usize = 4;
+/// A bin stands out if it is this much above the reference, as a natural logarithm.
+const STANDS_OUT: f32 = 2.5;
+/// The noise to be found is the mean over so many frames to either side, 0.35 s, and one bin.
+const MEAN_FRAMES: usize = 8;
+/// Levels of noise below the music in dB, and how often it is far below.
+const SNR_DB: (f64, f64) = (-6.0, 32.0);
+const NEARLY_CLEAN: f64 = 0.15;
+const NEARLY_CLEAN_SNR_DB: (f64, f64) = (32.0, 65.0);
+/// Ridge relative to the number of rows.
+const RIDGE: f64 = 1e-5;
+/// Standard deviation of the weights of features.
+const FEATURE_SCALE: f32 = 0.2;
+
+/// What may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloorTraining {
+    /// Mixtures to be made.
+    pub mixtures: usize,
+    /// Random features.
+    pub features: usize,
+    /// Seed of noises and features.
+    pub seed: u64,
+}
+
+/// Contexts of a bin, and the logarithm of its noise power relative to the reference.
+struct Row {
+    contexts: [f32; CONTEXTS],
+    log_ratio: f32,
+}
+
+/// Trains a noise floor on clean recordings; the result does not depend on the number of threads. `go_on` is told how many
+/// mixtures of all are heard.
+///
+/// # Errors
+/// If `go_on` stops it, or nothing can be learned.
+pub fn train(
+    training: &FloorTraining,
+    clips: &[Clip],
+    go_on: &(dyn Fn(usize, usize) -> Control + Sync),
+) -> Result<FloorWeights, TrainerError> {
+    let heard = std::sync::atomic::AtomicUsize::new(0);
+    let mixtures: Vec<(bool, Vec<Row>)> = (0..training.mixtures)
+        .into_par_iter()
+        .map(|number| {
+            let clip = &clips[number % clips.len()];
+            let mut rng = StableRng::new(training.seed, number as u64);
+            let rows = rows_of(clip, &mut rng);
+            let done = heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            match go_on(done, training.mixtures) {
+                Control::Continue => Ok((clip.is_validation(), rows)),
+                Control::Stop => Err(TrainerError::Train(crate::train::TrainError::Stopped)),
+            }
+        })
+        .collect::<Result<_, TrainerError>>()?;
+    let part = |validation: bool| -> Vec<&Row> {
+        mixtures
+            .iter()
+            .filter(|(v, _)| *v == validation)
+            .flat_map(|(_, rows)| rows)
+            .collect()
+    };
+    let mut rows = part(false);
+    let others = part(true);
+    let mut report = FloorReport {
+        recordings: clips.len(),
+        seconds: clips.iter().map(|c| c.samples().len()).sum::<usize>() as f64
+            / f64::from(TRAINING_RATE_HZ),
+        seed: training.seed,
+        rows: (rows.len() as u64, others.len() as u64),
+        error_db: None,
+        quantile_error_db: None,
+    };
+    if !others.is_empty() && !rows.is_empty() {
+        let tried = solve(training, &rows)?;
+        report.error_db = Some(error_db(&tried, &others)?);
+        let above = libm::logf(BIAS);
+        let squares = others
+            .iter()
+            .map(|r| f64::from(r.log_ratio - above).powi(2));
+        report.quantile_error_db = Some(in_db(squares.sum(), others.len()));
+    }
+    // What was tried on is learned from too in the end.
+    rows.extend(others);
+    Ok(FloorWeights {
+        training: report,
+        ..solve(training, &rows)?
+    })
+}
+
+fn in_db(squares: f64, count: usize) -> f64 {
+    10.0 / std::f64::consts::LN_10 * libm::sqrt(squares / count.max(1) as f64)
+}
+
+/// A mixture of some of the clip with a noise of its own.
+fn rows_of(clip: &Clip, rng: &mut StableRng) -> Vec<Row> {
+    let n = (MIXTURE_SECONDS * f64::from(TRAINING_RATE_HZ)) as usize;
+    let samples = clip.samples();
+    let start = rng.below(samples.len().saturating_sub(n) + 1);
+    let music: Vec<f32> = samples
+        .iter()
+        .cycle()
+        .skip(start)
+        .take(n)
+        .copied()
+        .collect();
+    let power = music.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / n as f64;
+    let range = if rng.uniform() < NEARLY_CLEAN {
+        NEARLY_CLEAN_SNR_DB
+    } else {
+        SNR_DB
+    };
+    let snr_db = rng.uniform_in(range.0, range.1);
+    let gain = libm::sqrt(power * libm::exp10(-snr_db / 10.0)) as f32;
+    let mut noise = noise(TRAINING_RATE_HZ, n, rng);
+    for x in &mut noise {
+        *x *= gain;
+    }
+    let noisy: Vec<f32> = music.iter().zip(&noise).map(|(a, b)| a + b).collect();
+    let noise = powers(&noise);
+    let noisy = powers(&noisy);
+    let bins = noisy.first().map_or(0, Vec::len);
+    let shape = KEPT.at_rate(TRAINING_RATE_HZ);
+    let bin_hz = TRAINING_RATE_HZ as f32 / shape.window as f32;
+    let mut minima = Minima::new(bins);
+    let mut surroundings = Surroundings::new(bins, bin_hz);
+    let mut quantile = vec![0.0; bins];
+    let looked_at = surroundings.bins();
+    let frames = noisy.len();
+    // All that may be learned from, thinned out as it comes.
+    let chance = ROWS as f64 / frames as f64 / 2.0;
+    let mut rows = Vec::with_capacity(ROWS);
+    let mut values = [0.0; CONTEXTS];
+    let mut standing_out = Vec::new();
+    for (t, power) in noisy.iter().enumerate() {
+        minima.take_frame(power);
+        minima.take_quantiles(0..minima.strides(), &mut quantile);
+        surroundings.begin_frame(power);
+        let frame = Frame {
+            smoothed: minima.smoothed(),
+            lowest: minima.lowest(),
+            quantile: &quantile,
+            bias: BIAS,
+        };
+        let row = |f: usize, contexts: [f32; CONTEXTS]| Row {
+            contexts,
+            log_ratio: libm::logf(local_mean(&noise, t, f) / frame.reference(f) + 1e-30)
+                .clamp(LOG_RATIO.0, LOG_RATIO.1),
+        };
+        // Low bins are fewer and matter as much: even in log frequency, nearly.
+        let weights = |f: usize| {
+            0.6 / (f as f64 + 1.0) / libm::log(looked_at as f64) + 0.4 / looked_at as f64
+        };
+        standing_out.clear();
+        for f in 0..looked_at {
+            surroundings.next_into(&frame, &mut values);
+            if t < FIRST_FRAME {
+                continue;
+            }
+            if rng.uniform() < chance * weights(f) {
+                rows.push(row(f, values));
+            }
+            if values[0] > STANDS_OUT {
+                standing_out.push((f, values));
+            }
+        }
+        let wanted = (chance + rng.uniform()) as usize;
+        for _ in 0..wanted.min(standing_out.len()) {
+            let (f, values) = standing_out[rng.below(standing_out.len())];
+            rows.push(row(f, values));
+        }
+    }
+    rows
+}
+
+/// Power spectra of all frames, as a tracker sees them.
+fn powers(samples: &[f32]) -> Vec<Vec<f32>> {
+    let shape = KEPT.at_rate(TRAINING_RATE_HZ);
+    let transform = FrameTransform::for_measuring(shape);
+    let mut scratch = transform.make_scratch();
+    let mut spectrum = vec![Complex32::default(); shape.bins()];
+    let mut history = History::new(shape.window);
+    let mut all = Vec::new();
+    for (number, piece) in samples.chunks_exact(shape.hop).enumerate() {
+        history.push(piece);
+        if number + 1 >= shape.hops_per_window() {
+            let (older, newer) = history.parts();
+            transform.analyse_into(older, newer, &mut scratch, &mut spectrum);
+            all.push(spectrum.iter().map(|y| y.norm_sqr()).collect());
+        }
+    }
+    all
+}
+
+fn local_mean(power: &[Vec<f32>], t: usize, f: usize) -> f32 {
+    let frames = &power[t.saturating_sub(MEAN_FRAMES)..(t + MEAN_FRAMES + 1).min(power.len())];
+    let mut sum = 0.0;
+    let mut count = 0;
+    for frame in frames {
+        let bins = &frame[f.saturating_sub(1)..(f + 2).min(frame.len())];
+        sum += bins.iter().sum::<f32>();
+        count += bins.len();
+    }
+    sum / count.max(1) as f32
+}
+
+/// Features, contexts and a one for each row.
+fn design(features: &RandomFeatures, rows: &[[f32; CONTEXTS]]) -> Result<Vec<f32>, TrainerError> {
+    let n = features.n_features();
+    let contexts: Vec<f32> = rows.iter().flatten().copied().collect();
+    let contexts = ndarray::ArrayView2::from_shape((rows.len(), CONTEXTS), &contexts)
+        .map_err(|e| TrainerError::Model(e.to_string()))?;
+    let mut sines = ndarray::Array2::zeros((rows.len(), n));
+    features.features_into(contexts, sines.view_mut());
+    let mut design = Vec::with_capacity(rows.len() * (n + CONTEXTS + 1));
+    for (sines, row) in sines.rows().into_iter().zip(rows) {
+        design.extend(sines);
+        design.extend(row);
+        design.push(1.0);
+    }
+    Ok(design)
+}
+
+fn normalised(rows: &[&Row], normalisation: &[(f32, f32)]) -> Vec<[f32; CONTEXTS]> {
+    rows.iter()
+        .map(|row| {
+            let mut contexts = row.contexts;
+            normalise(&mut contexts, normalisation);
+            contexts
+        })
+        .collect()
+}
+
+/// Rows whose products are added up at once.
+const CHUNK: usize = 4096;
+
+/// Ridge regression, in one pass.
+fn solve(training: &FloorTraining, rows: &[&Row]) -> Result<FloorWeights, TrainerError> {
+    let count = rows.len().max(1) as f64;
+    let normalisation: Vec<(f32, f32)> = (0..CONTEXTS)
+        .map(|i| {
+            let mean = rows.iter().map(|r| f64::from(r.contexts[i])).sum::<f64>() / count;
+            let squares = rows
+                .iter()
+                .map(|r| (f64::from(r.contexts[i]) - mean).powi(2))
+                .sum::<f64>();
+            (mean as f32, libm::sqrt(squares / count).max(1e-3) as f32)
+        })
+        .collect();
+    let draw = FeatureDraw::gaussian(CONTEXTS, training.features, training.seed, FEATURE_SCALE);
+    let features = RandomFeatures::draw(&draw).map_err(|e| TrainerError::Model(e.to_string()))?;
+    let d = training.features + CONTEXTS + 1;
+    let mut gram = vec![0.0f64; d * d];
+    let mut cross = vec![0.0f64; d];
+    let sums: Vec<(Vec<f32>, Vec<f32>)> = rows
+        .par_chunks(CHUNK)
+        .map(|rows| {
+            let design = design(&features, &normalised(rows, &normalisation))?;
+            let targets: Vec<f32> = rows.iter().map(|r| r.log_ratio).collect();
+            let mut gram = vec![0.0; d * d];
+            let mut cross = vec![0.0; d];
+            drfm_linalg::gram_lower(&design, d, &mut gram);
+            drfm_linalg::cross_product(&design, d, &targets, 1, &mut cross);
+            Ok((gram, cross))
+        })
+        .collect::<Result<_, TrainerError>>()?;
+    for (g, c) in sums {
+        for (sum, x) in gram.iter_mut().zip(g) {
+            *sum += f64::from(x);
+        }
+        for (sum, x) in cross.iter_mut().zip(c) {
+            *sum += f64::from(x);
+        }
+    }
+    // The offset is not held back.
+    for i in 0..d - 1 {
+        gram[i * d + i] += RIDGE * count;
+    }
+    if !drfm_linalg::cholesky(&mut gram, d) {
+        return Err(TrainerError::Silent);
+    }
+    drfm_linalg::cholesky_solve(&gram, &mut cross, d);
+    let weights: Vec<f32> = cross.iter().map(|x| *x as f32).collect();
+    let (sines, rest) = weights.split_at(training.features);
+    let (contexts, offset) = rest.split_at(CONTEXTS);
+    Ok(FloorWeights {
+        draw,
+        normalisation,
+        features: sines.to_vec(),
+        contexts: contexts.to_vec(),
+        offset: offset.first().copied().unwrap_or_default(),
+        training: FloorReport {
+            recordings: 0,
+            seconds: 0.0,
+            seed: training.seed,
+            rows: (0, 0),
+            error_db: None,
+            quantile_error_db: None,
+        },
+    })
+}
+
+fn error_db(weights: &FloorWeights, rows: &[&Row]) -> Result<f64, TrainerError> {
+    let features =
+        RandomFeatures::draw(&weights.draw).map_err(|e| TrainerError::Model(e.to_string()))?;
+    let all: Vec<f32> = weights
+        .features
+        .iter()
+        .chain(&weights.contexts)
+        .chain([&weights.offset])
+        .copied()
+        .collect();
+    let mut squares = 0.0;
+    for rows in rows.chunks(CHUNK) {
+        let design = design(&features, &normalised(rows, &weights.normalisation))?;
+        for (values, row) in design.chunks_exact(all.len()).zip(rows) {
+            let sum: f32 = values.iter().zip(&all).map(|(a, b)| a * b).sum();
+            squares += f64::from(sum - row.log_ratio).powi(2);
+        }
+    }
+    Ok(in_db(squares, rows.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plucked notes, one after the other.
+    fn clips() -> Vec<Clip> {
+        (0..6)
+            .map(|number| {
+                let hz = 110.0 * libm::exp2f(number as f32 / 3.0);
+                Clip::new(
+                    (0..3 * 48_000)
+                        .map(|i| {
+                            let t = i as f32 / 48_000.0;
+                            let since = t % 0.75;
+                            0.2 * (-3.0 * since).exp() * (std::f32::consts::TAU * hz * t).sin()
+                        })
+                        .collect(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_it_learns_is_better_than_the_quantile_and_the_same_for_any_number_of_threads() {
+        let training = FloorTraining {
+            mixtures: 12,
+            features: 24,
+            seed: 5,
+        };
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("threads")
+                .install(|| train(&training, &clips(), &|_, _| Control::Continue))
+                .expect("a model")
+        };
+        let weights = run(1);
+        assert_eq!(weights, run(3));
+        let mixtures: Vec<Vec<Row>> = (100..104)
+            .map(|n| rows_of(&clips()[0], &mut StableRng::new(9, n)))
+            .collect();
+        let rows: Vec<&Row> = mixtures.iter().flatten().collect();
+        assert!(rows.len() > 4 * ROWS / 2, "{}", rows.len());
+        let ours = error_db(&weights, &rows).expect("an error");
+        let above = libm::logf(BIAS);
+        let squares = rows.iter().map(|r| f64::from(r.log_ratio - above).powi(2));
+        let quantile = in_db(squares.sum(), rows.len());
+        println!("{ours:.2} dB against {quantile:.2} dB");
+        assert!(ours < quantile);
+    }
+
+    #[test]
+    fn it_stops_when_told() {
+        let training = FloorTraining {
+            mixtures: 2,
+            features: 8,
+            seed: 5,
+        };
+        let stopped = train(&training, &clips(), &|_, _| Control::Stop);
+        assert!(matches!(
+            stopped,
+            Err(TrainerError::Train(crate::train::TrainError::Stopped))
+        ));
+    }
+}
