@@ -1,5 +1,5 @@
 //! Made-up noises of many kinds: hiss, rumble, wind, fans. Not hum and whistles: what stands still and alone may be a long note
-//! (see [`crate::audio::noise_lines`]).
+//! (see `noise_lines.rs`).
 
 use realfft::RealFftPlanner;
 use realfft::num_complex::Complex32;
