@@ -146,7 +146,8 @@ mod tests {
 
     /// The estimate at `hz`, per bin, when a stream of an instrument from `lowest_hz` on has been heard.
     fn estimate(x: &[f32], lowest_hz: f32, hz: f32) -> f32 {
-        let mut tracker = NoiseTracker::new(RATE_HZ, 1);
+        // The learned floor finds rumble as well; here is what the range alone is good for.
+        let mut tracker = NoiseTracker::new(RATE_HZ, 1).without_floor();
         tracker.expect_from(lowest_hz);
         let mut rest = x;
         while !rest.is_empty() {
@@ -184,11 +185,7 @@ mod tests {
         }
         let (without, with) = (estimate(&x, 0.0, 50.0), estimate(&x, 230.0, 50.0));
         println!("rumble: {without:e} {with:e}");
-        // What two one-pole filters at 61 Hz leave of it at 50 Hz; the learned floor finds it for any instrument.
-        let there = 0.02f32.powi(2) * 0.357;
-        for found in [without, with] {
-            assert!((0.7 * there..4.0 * there).contains(&found), "{found:e}");
-        }
+        assert!(with > 10.0 * without);
         // Where there is music nothing changes.
         assert_eq!(estimate(&x, 230.0, 700.0), estimate(&x, 0.0, 700.0));
         let mut x = hiss();
