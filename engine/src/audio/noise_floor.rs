@@ -3,7 +3,8 @@
 //!
 //! A quantile over 560 Hz of the minima of 2.7 s finds the noise between notes and partials, but misses what comes
 //! and goes (wind) and what falls steeply (rumble). All that can be seen: noise fills its neighbourhood evenly and has no memory,
-//! notes stand out and decay. How much each of these says is learned in closed form, by `drfm train-noise`, from clean recordings and made-up noises of many kinds.
+//! notes stand out and decay. How much each of these says is learned in closed form, by `drfm train-noise`, from clean
+//! recordings and made-up noises of many kinds.
 
 use std::sync::{Arc, LazyLock};
 
