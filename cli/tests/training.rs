@@ -278,3 +278,21 @@ fn the_noise_model_is_written_whole_and_repeats_itself() {
     );
     assert!(!at("c.json").exists());
 }
+
+#[test]
+fn no_recording_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("all")).unwrap();
+    write_recordings(&folder.path().join("all"));
+    let recording = folder.path().join("all/r0.wav");
+    let before = fs::read(&recording).unwrap();
+    for command in [
+        "train all -o all/r0.wav --modes live --features 16",
+        "train all -o x.drfm --stats-out ./all/r0.wav --modes live --features 16",
+        "train-noise all -o all/r0.wav --mixtures 2 --features 16",
+    ] {
+        fails(folder.path(), command, 1, "choose another output");
+        assert!(fs::read(&recording).unwrap() == before, "{command}");
+        assert!(!folder.path().join("x.drfm").exists());
+    }
+}

@@ -23,7 +23,9 @@ use serde_json::json;
 
 use self::checkpoint::FileCheckpoints;
 use self::choice::{Choice, parse_window};
-use super::training::{Bar, Loss, check_target, losses_table, peak_memory_bytes, steps_table};
+use super::training::{
+    Bar, Loss, check_no_input, check_target, losses_table, peak_memory_bytes, steps_table,
+};
 use crate::failure::Failure;
 use crate::{interrupt, models, report};
 
@@ -164,6 +166,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         *options = options_of(base)?;
     }
     let files = find_audio_files(&arguments.paths, arguments.recursive).map_err(Failure::of)?;
+    let targets = arguments.output.iter().chain(&arguments.stats_out);
+    for path in targets.chain(&arguments.checkpoint) {
+        check_no_input(path, &files)?;
+    }
     let clips = read_clips(&arguments.paths, &files)?;
     let count = clips.len();
     let clips = usable_clips(clips)?;

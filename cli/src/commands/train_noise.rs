@@ -9,7 +9,7 @@ use drfm_engine::audio::trainer::usable_clips;
 use indicatif::ProgressBar;
 
 use super::train::read_clips;
-use super::training::check_target;
+use super::training::{check_no_input, check_target};
 use crate::failure::Failure;
 use crate::{interrupt, report};
 
@@ -45,6 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     check_target(&arguments.output)?;
     let files = find_audio_files(&arguments.paths, false).map_err(Failure::of)?;
+    check_no_input(&arguments.output, &files)?;
     let clips = usable_clips(read_clips(&arguments.paths, &files)?)?;
     let training = FloorTraining {
         mixtures: arguments.mixtures as usize,

@@ -1,8 +1,9 @@
 //! What `train` and `merge` share: progress, targets, the table of steps.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use drfm_engine::audio::file_denoise::same_file;
 use drfm_engine::audio::trainer::Progress;
 use drfm_engine::audio::training_record::reports_of;
 use drfm_engine::audio::waveform::PART;
@@ -118,6 +119,20 @@ pub fn check_target(path: &Path) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Tells a file that would be written over a recording that is learned from, before any work is done.
+///
+/// # Errors
+/// If it is one of the `inputs`, also through links.
+pub fn check_no_input(target: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
+    if inputs.iter().any(|input| same_file(input, target)) {
+        return Err(Failure::Failed(format!(
+            "{} is one of the recordings to learn from and would be written over: choose another output",
+            target.display()
+        )));
+    }
+    Ok(())
 }
 
 /// The steps of a model and how well they were learned; empty for a model that does not tell.
