@@ -166,8 +166,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         *options = options_of(base)?;
     }
     let files = find_audio_files(&arguments.paths, arguments.recursive).map_err(Failure::of)?;
-    let targets = arguments.output.iter().chain(&arguments.stats_out);
-    for path in targets.chain(&arguments.checkpoint) {
+    // A checkpoint needs no such check: whatever is there and is no checkpoint is never written over.
+    for path in arguments.output.iter().chain(&arguments.stats_out) {
         check_no_input(path, &files)?;
     }
     let clips = read_clips(&arguments.paths, &files)?;
