@@ -1,5 +1,6 @@
 //! Sound: files, spectra, noise, the streaming denoiser.
 pub mod analyser;
+pub mod assumed_noise;
 pub mod augment;
 pub mod chain;
 pub mod clip_file;
@@ -46,6 +47,7 @@ pub mod trainer;
 pub mod trainer_adam;
 pub mod training_record;
 pub mod training_set;
+pub mod unsteadiness;
 mod wav_source;
 pub mod waveform;
 pub mod waveform_generate;

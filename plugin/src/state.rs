@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drfm_engine::audio::noise::NoiseSpectrum;
+use drfm_engine::audio::unsteadiness::Unsteadiness;
 use nice_plug::params::persist::PersistentField;
 use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::PluginState;
@@ -80,11 +81,14 @@ impl PersistentField<'_, Option<SavedModel>> for ModelField {
     }
 }
 
-/// Spectra as they are saved: the powers as little-endian 32-bit floats.
+/// Spectra as they are saved: the powers as little-endian 32-bit floats, and how unsteady each is; sessions saved before that
+/// was known say nothing of it.
 #[derive(Clone, Serialize, Deserialize)]
 struct SavedSpectra {
     rate_hz: u32,
     channels: Vec<SavedPower>,
+    #[serde(default)]
+    unsteadiness_db: Vec<Vec<f32>>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -98,6 +102,10 @@ impl SavedSpectra {
                 .iter()
                 .map(|s| SavedPower(s.power().iter().flat_map(|p| p.to_le_bytes()).collect()))
                 .collect(),
+            unsteadiness_db: spectra
+                .iter()
+                .map(|s| s.unsteadiness().db().to_vec())
+                .collect(),
         })
     }
 
@@ -107,13 +115,17 @@ impl SavedSpectra {
         }
         self.channels
             .iter()
-            .map(|SavedPower(bytes)| {
+            .enumerate()
+            .map(|(channel, SavedPower(bytes))| {
                 let (numbers, rest) = bytes.as_chunks::<4>();
                 let power = numbers.iter().map(|b| f32::from_le_bytes(*b)).collect();
                 let whole = rest.is_empty();
-                whole
-                    .then(|| NoiseSpectrum::from_power(self.rate_hz, power))
-                    .flatten()
+                let unsteadiness = match self.unsteadiness_db.get(channel) {
+                    Some(db) => Unsteadiness::from_db(db)?,
+                    None => Unsteadiness::NONE,
+                };
+                let spectrum = NoiseSpectrum::from_power(self.rate_hz, power)?;
+                whole.then(|| spectrum.with(unsteadiness))
             })
             .collect()
     }
@@ -256,6 +268,7 @@ fn refuse(state: &mut PluginState, reason: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drfm_engine::audio::unsteadiness::BANDS;
 
     fn state(fields: &[(&str, &str)]) -> PluginState {
         PluginState {
@@ -295,9 +308,10 @@ mod tests {
     fn noise_is_saved_to_the_bit_and_damage_is_noticed() {
         let shared = Shared::new();
         let field = NoiseField::new(&shared);
+        let unsteady = Unsteadiness::from_db(&[1.7; BANDS]).unwrap();
         let noise = NoiseMemory {
             learned: Some(vec![
-                NoiseSpectrum::white(44_100, 1e-4),
+                NoiseSpectrum::white(44_100, 1e-4).with(unsteady),
                 NoiseSpectrum::white(44_100, 1e-6),
             ]),
             frozen: None,
@@ -309,10 +323,24 @@ mod tests {
         NoiseField::new(&other).set(serde_json::from_str(&text).unwrap());
         assert_eq!(other.noise(), noise);
         assert_ne!(other.noise_generation(), before);
-        let damaged = text.replace("44100", "48000");
-        NoiseField::new(&other).set(serde_json::from_str(&damaged).unwrap());
-        assert_eq!(other.noise(), NoiseMemory::default());
-        assert!(other.notice().unwrap().is_error);
+        // A session that was saved before unsteadiness was measured.
+        let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let saved = old["learned"].as_object_mut().unwrap();
+        assert!(saved.remove("unsteadiness_db").is_some());
+        NoiseField::new(&other).set(serde_json::from_value(old).unwrap());
+        let spectra = other.noise().learned.unwrap();
+        let steady = noise.learned.as_ref().unwrap()[0]
+            .clone()
+            .with(Unsteadiness::NONE);
+        assert_eq!(spectra[0], steady);
+        for damaged in [
+            text.replace("44100", "48000"),
+            text.replace("1.7,", "-1.7,"),
+        ] {
+            NoiseField::new(&other).set(serde_json::from_str(&damaged).unwrap());
+            assert_eq!(other.noise(), NoiseMemory::default());
+            assert!(other.notice().unwrap().is_error);
+        }
     }
 
     #[test]

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
 
+use super::assumed_noise::AssumedNoise;
 use super::chain::StepModel;
 use super::kernel::BINS_PER_PASS;
 use super::noise::NoiseSpectrum;
-use super::noise_response::FrameResponse;
-use super::range::doubt;
 use super::step::SpectralStep;
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 
@@ -54,15 +53,13 @@ pub struct Node {
     signals: usize,
     hop: usize,
     transform: FrameTransform,
-    response: FrameResponse,
+    assumed: AssumedNoise,
     scratch: TransformScratch,
     /// `[signal * channels + channel]`.
     history: Vec<History>,
     overlap: Vec<OverlapAdd>,
     ready: Vec<Vec<f32>>,
     making: Vec<Vec<f32>>,
-    /// Factor for the noise power per bin.
-    doubt: Vec<f32>,
     /// Noise amplitude per channel and bin, and its inverse.
     amplitude: Vec<Vec<f32>>,
     inverse: Vec<Vec<f32>>,
@@ -114,17 +111,11 @@ impl Node {
             hop: shape.hop,
             scratch: transform.make_scratch(),
             transform,
-            response: FrameResponse::new(shape, rate_hz),
+            assumed: AssumedNoise::new(shape, rate_hz, step.config().lowest_hz),
             history: vec![History::new(shape.window + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
             ready: vec![vec![0.0; shape.hop]; channels],
             making: vec![vec![0.0; shape.hop]; channels],
-            doubt: (0..shape.bins())
-                .map(|f| {
-                    let hz = f as f32 * rate_hz as f32 / shape.window as f32;
-                    doubt(hz, step.config().lowest_hz)
-                })
-                .collect(),
             amplitude: vec![per_bin(1.0); channels],
             inverse: vec![per_bin(1.0); channels],
             whitening: vec![per_bin(1.0); channels],
@@ -174,11 +165,9 @@ impl Node {
             if amplitude.first() == Some(&UNKNOWN) {
                 self.unknown_hops[channel] = self.delay_hops;
             }
-            self.response.apply_into(noise, amplitude);
-            let places = amplitude.iter_mut().zip(&mut self.inverse[channel]);
-            for ((a, i), doubt) in places.zip(&self.doubt) {
-                *a = (*a * doubt).sqrt();
-                *i = 1.0 / *a;
+            self.assumed.amplitude_into(noise, amplitude);
+            for (i, a) in self.inverse[channel].iter_mut().zip(&*amplitude) {
+                *i = 1.0 / a;
             }
         } else {
             amplitude.fill(UNKNOWN);

@@ -7,6 +7,7 @@ use realfft::num_complex::Complex32;
 
 use super::noise_average::NoiseAverage;
 use super::stft::{FrameDurations, FrameTransform, TransformScratch};
+use super::unsteadiness::Unsteadiness;
 
 /// Frames on which noise spectra are kept: 8192 samples at 48 kHz, 5.9 Hz a bin.
 pub(super) const KEPT: FrameDurations = FrameDurations::symmetric(8192, 4);
@@ -17,6 +18,7 @@ pub(super) const FLOOR: f32 = 1e-12;
 pub struct NoiseSpectrum {
     pub(super) rate_hz: u32,
     pub(super) power: Vec<f32>,
+    pub(super) unsteadiness: Unsteadiness,
 }
 
 impl NoiseSpectrum {
@@ -26,6 +28,7 @@ impl NoiseSpectrum {
         Self {
             rate_hz,
             power: vec![variance.max(FLOOR); KEPT.at_rate(rate_hz).bins()],
+            unsteadiness: Unsteadiness::NONE,
         }
     }
 
@@ -38,7 +41,7 @@ impl NoiseSpectrum {
         let transform = FrameTransform::for_measuring(shape);
         let mut scratch = transform.make_scratch();
         let mut spectrum = vec![Complex32::default(); shape.bins()];
-        let mut average = NoiseAverage::new(shape.bins());
+        let mut average = NoiseAverage::new(shape.bins(), rate_hz as f32 / shape.window as f32);
         let mut frame = vec![0.0; shape.window];
         for samples in channels {
             if samples.iter().any(|x| !x.is_finite()) {
@@ -78,7 +81,7 @@ impl NoiseSpectrum {
             }
         }
         let mut learned = Self::white(rate_hz, 0.0);
-        average.settle_into(&mut learned.power).then_some(learned)
+        average.settle_into(&mut learned).then_some(learned)
     }
 
     /// The sample rate it belongs to.
@@ -97,6 +100,12 @@ impl NoiseSpectrum {
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.power.iter().any(|p| *p > FLOOR)
+    }
+
+    /// How much its level changes from moment to moment, as far as that is known.
+    #[must_use]
+    pub const fn unsteadiness(&self) -> &Unsteadiness {
+        &self.unsteadiness
     }
 
     /// Mean noise power per sample.

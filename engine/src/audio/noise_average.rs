@@ -1,6 +1,7 @@
 //! The average spectrum of a stretch that is said to hold noise.
 
-use super::noise::FLOOR;
+use super::noise::{FLOOR, NoiseSpectrum};
+use super::unsteadiness::{Bands, LevelSums};
 
 /// The stretch is looked at in at least half as many, and at most this many, parts.
 const PARTS: usize = 16;
@@ -28,6 +29,9 @@ const INDEPENDENT: f32 = 0.5;
 pub struct NoiseAverage {
     /// Sums of the finished parts and of the one under way, `[part][bin]`.
     sums: Vec<Vec<f64>>,
+    /// The levels of the same parts.
+    levels: Vec<LevelSums>,
+    bands: Bands,
     parts: usize,
     frames_per_part: u32,
     /// Frames in the part under way.
@@ -39,11 +43,13 @@ pub struct NoiseAverage {
 }
 
 impl NoiseAverage {
-    /// An average of nothing.
+    /// An average of nothing, for spectra whose bins are `bin_hz` apart.
     #[must_use]
-    pub fn new(bins: usize) -> Self {
+    pub fn new(bins: usize, bin_hz: f32) -> Self {
         Self {
             sums: vec![vec![0.0; bins]; PARTS],
+            levels: vec![LevelSums::default(); PARTS],
+            bands: Bands::new(bins, bin_hz),
             parts: 0,
             frames_per_part: 1,
             filled: 0,
@@ -59,6 +65,7 @@ impl NoiseAverage {
         for sum in &mut self.sums {
             sum.fill(0.0);
         }
+        self.levels.fill(LevelSums::default());
         self.parts = 0;
         self.frames_per_part = 1;
         self.filled = 0;
@@ -66,7 +73,8 @@ impl NoiseAverage {
     }
 
     /// Takes in the power spectrum of the next frame. Never allocates.
-    pub fn add(&mut self, power: impl Iterator<Item = f32>) {
+    pub fn add(&mut self, power: impl Iterator<Item = f32> + Clone) {
+        self.levels[self.parts].add(&self.bands.levels_db(power.clone()));
         for (s, p) in self.sums[self.parts].iter_mut().zip(power) {
             *s += f64::from(p);
         }
@@ -87,15 +95,19 @@ impl NoiseAverage {
                 for (k, s) in kept[part].iter_mut().zip(second) {
                     *k += s;
                 }
+                self.levels.swap(part, 2 * part);
+                let second = self.levels[2 * part + 1].clone();
+                self.levels[part].merge(&second);
             }
             self.parts = PARTS / 2;
             self.frames_per_part *= 2;
         }
         self.sums[self.parts].fill(0.0);
+        self.levels[self.parts] = LevelSums::default();
     }
 
     /// Writes the noise power; false, and `out` as it was, if there is nothing, or silence. Never allocates.
-    pub fn settle_into(&mut self, out: &mut [f32]) -> bool {
+    pub fn settle_into(&mut self, noise: &mut NoiseSpectrum) -> bool {
         if self.frames == 0 {
             return false;
         }
@@ -108,6 +120,7 @@ impl NoiseAverage {
         if self.mean.iter().all(|m| *m < 1e-20) {
             return false;
         }
+        let out = &mut noise.power;
         if self.parts >= PARTS / 2 {
             self.leave_out_notes();
         }
@@ -132,6 +145,9 @@ impl NoiseAverage {
                 .fold(0.0, f32::max);
             *o = o.max(highest).max(FLOOR);
         }
+        noise.unsteadiness = self
+            .bands
+            .unsteadiness(&self.levels[..self.parts], &mut self.sorting);
         true
     }
 
@@ -171,7 +187,7 @@ fn smooth_into(input: &[f32], bins: usize, out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::noise::NoiseSpectrum;
+    use crate::audio::unsteadiness::{BANDS, Unsteadiness};
     use crate::rng::StableRng;
 
     fn noise(n: usize, scale: f32, seed: u64) -> Vec<f32> {
@@ -207,39 +223,71 @@ mod tests {
     }
 
     #[test]
-    fn a_few_notes_in_the_stretch_are_left_out() {
-        let mut x = noise(48_000 * 4, 0.01, 3);
-        for (i, x) in x.iter_mut().enumerate().skip(48_000).take(36_000) {
-            for h in 1..8 {
-                *x += 0.1 * (i as f32 * 0.043 * h as f32).sin();
-            }
+    fn a_noise_that_comes_and_goes_is_told_from_a_steady_one() {
+        // A drift of 3 dB on either side, once a second: 2.1 dB of standard deviation, less what a window of 0.17 s evens out.
+        let mut x = noise(48_000 * 4, 0.01, 4);
+        for (i, x) in x.iter_mut().enumerate() {
+            let db = 3.0 * (std::f32::consts::TAU * i as f32 / 48_000.0).sin();
+            *x *= libm::exp10f(db / 20.0);
         }
         let learned = NoiseSpectrum::learn(48_000, &[&x]).unwrap();
-        let db = 10.0 * (learned.variance() / 1e-4).log10();
+        for u in learned.unsteadiness().db() {
+            assert!((1.2..3.2).contains(u), "{:?}", learned.unsteadiness());
+        }
+        // Half a window says nothing about time.
+        let short = NoiseSpectrum::learn(48_000, &[&x[..4096]]).unwrap();
+        assert_eq!(short.unsteadiness(), &Unsteadiness::NONE);
+    }
+
+    #[test]
+    fn a_few_notes_in_the_stretch_are_left_out() {
+        let clean = noise(48_000 * 4, 0.01, 3);
+        let with_note = |samples: usize| {
+            let mut x = clean.clone();
+            for (i, x) in x.iter_mut().enumerate().skip(48_000).take(samples) {
+                for h in 1..8 {
+                    *x += 0.1 * (i as f32 * 0.043 * h as f32).sin();
+                }
+            }
+            NoiseSpectrum::learn(48_000, &[&x]).unwrap()
+        };
+        let level_db = |s: &NoiseSpectrum| 10.0 * (s.variance() / 1e-4).log10();
+        let db = level_db(&with_note(36_000));
         assert!(db.abs() < 1.5, "{db:.1} dB");
-        let clean = NoiseSpectrum::learn(48_000, &[&noise(48_000 * 4, 0.01, 3)]).unwrap();
-        let db = 10.0 * (clean.variance() / 1e-4).log10();
+        let db = level_db(&with_note(0));
         assert!(db.abs() < 0.2, "white noise alone: {db:.2} dB");
+        // Nor do they pass for a noise that comes and goes, if they are short.
+        let beyond_db =
+            |s: &NoiseSpectrum| s.unsteadiness().db().iter().sum::<f32>() / BANDS as f32;
+        assert!(beyond_db(&with_note(0)) < 0.2);
+        let db = beyond_db(&with_note(12_000));
+        assert!(db < 0.3, "{db:.2} dB");
+    }
+
+    fn spectrum(bins: usize) -> NoiseSpectrum {
+        let mut spectrum = NoiseSpectrum::white(48_000, 0.0);
+        spectrum.power.truncate(bins);
+        spectrum
     }
 
     #[test]
     fn any_number_of_frames_averages_all_of_them() {
         for frames in [1u32, 2, 15, 16, 17, 31, 32, 100, 1000] {
-            let mut average = NoiseAverage::new(64);
+            let mut average = NoiseAverage::new(64, 100.0);
             for i in 0..frames {
                 // Rises a little: parts differ, but nothing is a note.
                 average.add((0..64).map(|_| 1.0 + i as f32 / frames as f32));
             }
-            let mut out = vec![0.0; 64];
+            let mut out = spectrum(64);
             assert!(average.settle_into(&mut out));
             let mean = 1.0 + (frames - 1) as f32 / frames as f32 / 2.0;
-            for o in out {
+            for o in out.power {
                 assert!((o - mean).abs() < 1e-4, "{frames}: {o} for {mean}");
             }
         }
-        let mut nothing = NoiseAverage::new(4);
-        assert!(!nothing.settle_into(&mut [0.0; 4]));
+        let mut nothing = NoiseAverage::new(4, 100.0);
+        assert!(!nothing.settle_into(&mut spectrum(4)));
         nothing.add([0.0; 4].into_iter());
-        assert!(!nothing.settle_into(&mut [0.0; 4]));
+        assert!(!nothing.settle_into(&mut spectrum(4)));
     }
 }

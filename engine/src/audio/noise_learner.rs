@@ -37,7 +37,7 @@ impl NoiseLearner {
             channels: (0..channels)
                 .map(|_| Heard {
                     history: History::new(shape.window),
-                    average: NoiseAverage::new(shape.bins()),
+                    average: NoiseAverage::new(shape.bins(), rate_hz as f32 / shape.window as f32),
                 })
                 .collect(),
             filled: 0,
@@ -117,7 +117,7 @@ impl NoiseLearner {
     pub fn learned_into(&mut self, channel: usize, out: &mut NoiseSpectrum) -> bool {
         self.channels
             .get_mut(channel)
-            .is_some_and(|heard| heard.average.settle_into(&mut out.power))
+            .is_some_and(|heard| heard.average.settle_into(out))
     }
 }
 

@@ -207,6 +207,7 @@ impl LevelFollower {
             }
             *o = (r * gain).max(FLOOR);
         }
+        out.unsteadiness = reference.unsteadiness;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Noise spectra that outlive a stream: taken apart to be saved, brought to another sample rate, copied in place.
 
 use super::noise::{FLOOR, KEPT, NoiseSpectrum};
+use super::unsteadiness::Unsteadiness;
 
 /// Sample rates that a kept spectrum may belong to, in Hz.
 const RATES_HZ: std::ops::RangeInclusive<u32> = 1_000..=1_000_000;
@@ -15,7 +16,20 @@ impl NoiseSpectrum {
         for p in &mut power {
             *p = p.max(FLOOR);
         }
-        sane.then_some(Self { rate_hz, power })
+        sane.then_some(Self {
+            rate_hz,
+            power,
+            unsteadiness: Unsteadiness::NONE,
+        })
+    }
+
+    /// The same spectrum of a noise whose level changes as `unsteadiness` says.
+    #[must_use]
+    pub fn with(self, unsteadiness: Unsteadiness) -> Self {
+        Self {
+            unsteadiness,
+            ..self
+        }
     }
 
     /// The same noise as a converter at `rate_hz` would hear it: the same power in each hertz. Above the old upper
@@ -38,7 +52,11 @@ impl NoiseSpectrum {
                 (between * scale).max(FLOOR)
             })
             .collect();
-        Self { rate_hz, power }
+        Self {
+            rate_hz,
+            power,
+            unsteadiness: self.unsteadiness,
+        }
     }
 
     /// Becomes a copy of `other`, which must be of the same rate. Never allocates, unlike [`Clone::clone_from`].
@@ -47,11 +65,13 @@ impl NoiseSpectrum {
         for (p, o) in self.power.iter_mut().zip(&other.power) {
             *p = *o;
         }
+        self.unsteadiness = other.unsteadiness;
     }
 
     /// Becomes the spectrum of no noise at all. Never allocates.
     pub fn clear(&mut self) {
         self.power.fill(FLOOR);
+        self.unsteadiness = Unsteadiness::NONE;
     }
 
     /// The noise power at a frequency, in the units of [`Self::power`].
@@ -77,6 +97,7 @@ mod tests {
         assert_eq!(again.as_ref(), Some(&spectrum));
         assert!(NoiseSpectrum::from_power(44_100, vec![1.0; 3]).is_none());
         assert!(NoiseSpectrum::from_power(0, vec![]).is_none());
+        assert_eq!(spectrum.unsteadiness(), &Unsteadiness::NONE);
         let mut broken = spectrum.power().to_vec();
         broken[7] = f32::NAN;
         assert!(NoiseSpectrum::from_power(44_100, broken).is_none());

@@ -5,11 +5,10 @@
 
 use realfft::num_complex::Complex32;
 
+use crate::audio::assumed_noise::AssumedNoise;
 use crate::audio::chain::{Collector, Framed, StepModel, for_each_frame, predict_all};
 use crate::audio::denoiser::Chain;
 use crate::audio::noise::NoiseSpectrum;
-use crate::audio::noise_response::FrameResponse;
-use crate::audio::range::doubt;
 use crate::audio::step::SpectralStep;
 use crate::audio::stft::FrameTransform;
 
@@ -43,13 +42,10 @@ pub fn denoise_with_steps(
 /// Noise amplitude in the bins of a step's frames.
 fn amplitude(step: &SpectralStep, rate_hz: u32, noise: &NoiseSpectrum) -> Vec<f32> {
     let shape = step.shape();
-    let mut power = vec![0.0; shape.bins()];
-    FrameResponse::new(shape, rate_hz).apply_into(noise, &mut power);
-    for (f, p) in power.iter_mut().enumerate() {
-        let hz = f as f32 * rate_hz as f32 / shape.window as f32;
-        *p = (*p * doubt(hz, step.config().lowest_hz)).sqrt();
-    }
-    power
+    let mut amplitude = vec![0.0; shape.bins()];
+    AssumedNoise::new(shape, rate_hz, step.config().lowest_hz)
+        .amplitude_into(noise, &mut amplitude);
+    amplitude
 }
 
 fn add(out: &mut Collector<'_>, m: usize, estimate: &[Complex32], amplitude: &[f32]) {

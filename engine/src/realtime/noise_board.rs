@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 use crate::audio::noise::NoiseSpectrum;
+use crate::audio::unsteadiness::{BANDS, Unsteadiness};
 
 /// Channels shown at most.
 const CHANNELS: usize = 2;
@@ -18,6 +19,7 @@ pub struct NoiseBoard {
     bins: AtomicUsize,
     channels: AtomicUsize,
     power: Box<[AtomicU32]>,
+    unsteadiness: [[AtomicU32; BANDS]; CHANNELS],
 }
 
 impl Default for NoiseBoard {
@@ -30,6 +32,7 @@ impl Default for NoiseBoard {
             power: (0..CHANNELS * MOST_BINS)
                 .map(|_| AtomicU32::new(0))
                 .collect(),
+            unsteadiness: Default::default(),
         }
     }
 }
@@ -42,12 +45,16 @@ impl NoiseBoard {
             .store(start.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         let mut channels = 0;
-        for (spectrum, place) in spectra.zip(self.power.chunks(MOST_BINS)) {
+        let places = self.power.chunks(MOST_BINS).zip(&self.unsteadiness);
+        for (spectrum, (place, unsteadiness)) in spectra.zip(places) {
             self.rate_hz.store(spectrum.rate_hz(), Ordering::Relaxed);
             let bins = spectrum.power().len().min(MOST_BINS);
             self.bins.store(bins, Ordering::Relaxed);
             for (slot, p) in place.iter().zip(spectrum.power()) {
                 slot.store(p.to_bits(), Ordering::Relaxed);
+            }
+            for (slot, u) in unsteadiness.iter().zip(spectrum.unsteadiness().db()) {
+                slot.store(u.to_bits(), Ordering::Relaxed);
             }
             channels += 1;
         }
@@ -75,14 +82,18 @@ impl NoiseBoard {
                 let rate_hz = self.rate_hz.load(Ordering::Relaxed);
                 let bins = self.bins.load(Ordering::Relaxed);
                 let channels = self.channels.load(Ordering::Relaxed);
-                let spectra: Vec<Vec<f32>> = self
+                let numbers = |slots: &[AtomicU32], count: usize| -> Vec<f32> {
+                    let bits = slots.iter().take(count);
+                    bits.map(|b| f32::from_bits(b.load(Ordering::Relaxed)))
+                        .collect()
+                };
+                let spectra: Vec<(Vec<f32>, Vec<f32>)> = self
                     .power
                     .chunks(MOST_BINS)
+                    .zip(&self.unsteadiness)
                     .take(channels)
-                    .map(|place| {
-                        let bits = place.iter().take(bins);
-                        bits.map(|b| f32::from_bits(b.load(Ordering::Relaxed)))
-                            .collect()
+                    .map(|(power, unsteadiness)| {
+                        (numbers(power, bins), numbers(unsteadiness, BANDS))
                     })
                     .collect();
                 fence(Ordering::Acquire);
@@ -91,7 +102,10 @@ impl NoiseBoard {
             .and_then(|(rate_hz, spectra)| {
                 let spectra: Option<Vec<_>> = spectra
                     .into_iter()
-                    .map(|power| NoiseSpectrum::from_power(rate_hz, power))
+                    .map(|(power, unsteadiness)| {
+                        let unsteadiness = Unsteadiness::from_db(&unsteadiness)?;
+                        Some(NoiseSpectrum::from_power(rate_hz, power)?.with(unsteadiness))
+                    })
                     .collect();
                 spectra.filter(|s| !s.is_empty())
             })
@@ -111,7 +125,10 @@ mod tests {
         let stop = Arc::new(AtomicBool::new(false));
         let writer = std::thread::spawn({
             let (board, stop) = (Arc::clone(&board), Arc::clone(&stop));
-            let spectra = [1e-2f32, 1e-4].map(|v| NoiseSpectrum::white(48_000, v));
+            let spectra = [1e-2f32, 1e-4].map(|v| {
+                let unsteadiness = Unsteadiness::from_db(&[100.0 * v; BANDS]).unwrap();
+                NoiseSpectrum::white(48_000, v).with(unsteadiness)
+            });
             move || {
                 while !stop.load(Ordering::Relaxed) {
                     for spectrum in &spectra {
@@ -134,6 +151,7 @@ mod tests {
             let first = spectra[0].power()[0];
             for spectrum in &spectra {
                 assert!(spectrum.power().iter().all(|p| *p == first));
+                assert_eq!(spectrum.unsteadiness().db(), &[100.0 * first; BANDS]);
             }
         }
         stop.store(true, Ordering::Relaxed);
