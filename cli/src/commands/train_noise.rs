@@ -76,6 +76,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "error on recordings it had not heard: {ours:.2} dB (quantile of minima alone: {quantile:.2} dB)\n"
         ));
     }
+    if let Some((error, deviation)) = told.unsteadiness_error_db {
+        text.push_str(&format!(
+            "error of how unsteady the noise is: {error:.2} dB (standard deviation: {deviation:.2} dB)\n"
+        ));
+    }
     text.push_str(&format!("written to {}\n", arguments.output.display()));
     report::print(&text)
 }

@@ -8,8 +8,10 @@
 
 use std::sync::{Arc, LazyLock};
 
+use self::band_means::BandMeans;
 use super::kernel::{BIN_TILE, BINS_PER_PASS, KernelInput, KernelScratch, Lane};
 
+mod band_means;
 pub mod model;
 mod sorted_window;
 pub mod surroundings;
@@ -17,7 +19,8 @@ pub mod synthetic;
 pub mod training;
 
 use self::model::FloorModel;
-use self::surroundings::{CONTEXTS, Frame, Surroundings};
+use self::surroundings::{CONTEXTS, Frame, SEEN, Surroundings};
+use super::unsteadiness::Unsteadiness;
 
 /// The model that comes with the program: `drfm train-noise ../shared/data/guitar/train ../shared/data/flute/train -o
 /// engine/models/noise_floor.json`.
@@ -42,20 +45,24 @@ pub struct NoiseFloor {
     model: Arc<FloorModel>,
     surroundings: Surroundings,
     context: Vec<Lane>,
-    linear: Vec<f32>,
+    linear: Vec<[f32; 2]>,
     scratch: KernelScratch,
     out: Vec<f32>,
+    bands: BandMeans,
 }
 
 impl NoiseFloor {
     /// For spectra of `bins` bins of `bin_hz`. Allocates everything it will ever need.
     #[must_use]
     pub fn new(model: Arc<FloorModel>, bins: usize, bin_hz: f32) -> Self {
+        let surroundings = Surroundings::new(bins, bin_hz);
+        let looked_at = surroundings.bins();
         Self {
             model,
-            surroundings: Surroundings::new(bins, bin_hz),
+            surroundings,
             context: vec![[0.0; BIN_TILE]; BINS_PER_PASS.div_ceil(BIN_TILE) * CONTEXTS],
-            linear: vec![0.0; BINS_PER_PASS],
+            linear: vec![[0.0; 2]; BINS_PER_PASS],
+            bands: BandMeans::new(looked_at, bin_hz),
             scratch: KernelScratch::default(),
             out: vec![0.0; 2 * BINS_PER_PASS],
         }
@@ -64,6 +71,7 @@ impl NoiseFloor {
     /// Takes in the next frame: call this, then [`Self::take_bins`] until all bins are done. Never allocates.
     pub fn begin_frame(&mut self, power: &[f32]) {
         self.surroundings.begin_frame(power);
+        self.bands.begin_frame();
     }
 
     /// Number of bins that are estimated, from bin 0 on.
@@ -79,7 +87,7 @@ impl NoiseFloor {
             let first = self.surroundings.next_bin();
             let count = (until - first).min(BINS_PER_PASS);
             for i in 0..count {
-                let mut values = [0.0; CONTEXTS];
+                let mut values = [0.0; SEEN];
                 self.surroundings.next_into(frame, &mut values);
                 self.linear[i] = self.model.prepare(&mut values);
                 let (tile, lane) = (i / BIN_TILE, i % BIN_TILE);
@@ -99,7 +107,9 @@ impl NoiseFloor {
                 .predict_into(input, &mut self.scratch, &mut self.out);
             for i in 0..count {
                 let f = first + i;
-                let log_ratio = self.linear[i] + self.out[2 * i];
+                let [log_ratio, unsteadiness_db] = self.linear[i];
+                let log_ratio = log_ratio + self.out[2 * i];
+                self.bands.add(f, unsteadiness_db + self.out[2 * i + 1]);
                 noise[f] = noise[f].max(frame.reference(f) * self.model.ratio(log_ratio));
             }
         }
@@ -108,5 +118,12 @@ impl NoiseFloor {
     /// Forgets what was heard. Never allocates.
     pub fn clear(&mut self) {
         self.surroundings.clear();
+        self.bands.clear();
+    }
+
+    /// How unsteady the noise is, as far as it was heard up to the last frame that is done.
+    #[must_use]
+    pub fn unsteadiness(&self) -> Unsteadiness {
+        self.bands.unsteadiness()
     }
 }

@@ -285,6 +285,9 @@ impl NoiseTracker {
 
     /// The spectrum that was found, with its lines, becomes the reference.
     fn finish_search(&mut self) {
+        if let Some(floor) = &self.floor {
+            self.next.unsteadiness = floor.unsteadiness();
+        }
         self.rumble.add_to(&mut self.next, self.minima.lowest());
         self.lines.add_lines(self.minima.lowest(), &mut self.next);
         self.spectrum_at_rest.copy_from(&self.next);

@@ -56,6 +56,13 @@ impl Unsteadiness {
             .then_some(Self { db })
     }
 
+    /// The nearest that makes sense to these standard deviations in dB.
+    pub(super) fn bounded(db: [f32; BANDS]) -> Self {
+        Self {
+            db: db.map(|u| if u > 0.0 { u.min(MOST_DB) } else { 0.0 }),
+        }
+    }
+
     /// The standard deviation in dB of each band.
     #[must_use]
     pub const fn db(&self) -> &[f32; BANDS] {
@@ -141,6 +148,17 @@ impl Bands {
         Self {
             edges: EDGES_HZ.map(|hz| ((hz / bin_hz).ceil() as usize).min(bins)),
         }
+    }
+
+    /// Number of bins of a band.
+    pub fn width(&self, band: usize) -> usize {
+        self.edges[band + 1] - self.edges[band]
+    }
+
+    /// The band of a bin; `None` outside of all.
+    pub fn of(&self, bin: usize) -> Option<usize> {
+        let begun = self.edges.iter().filter(|e| **e <= bin).count();
+        (1..=BANDS).contains(&begun).then(|| begun - 1)
     }
 
     /// Mean of the levels in dB of the bins of each band. It does not depend on how the power is distributed over them,

@@ -3,12 +3,12 @@
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
-use super::surroundings::CONTEXTS;
+use super::surroundings::{CONTEXTS, SEEN};
 use crate::audio::kernel::Kernel;
 use crate::model::drfm::Drfm;
 use crate::model::features::{FeatureDraw, RandomFeatures};
 
-/// Largest number of standard deviations that a context may lie off its mean.
+/// Largest number of standard deviations that a value may lie off its mean.
 const FAR: f32 = 4.0;
 /// An estimate is believed this much less, as a natural logarithm (2 dB): what is taken for noise but is music is lost.
 const CAUTION: f32 = 0.46;
@@ -20,16 +20,41 @@ pub(super) const LOG_RATIO: (f32, f32) = (-6.0, 12.0);
 pub struct FloorWeights {
     /// Where the features come from.
     pub draw: FeatureDraw,
-    /// Mean and standard deviation of each context.
+    /// Mean and standard deviation of each value that is seen around a bin.
     pub normalisation: Vec<(f32, f32)>,
+    /// The natural logarithm of the noise power relative to the reference.
+    pub noise: Output,
+    /// How unsteady the noise of the band is, in dB (see [`Unsteadiness`]).
+    ///
+    /// [`Unsteadiness`]: crate::audio::unsteadiness::Unsteadiness
+    pub unsteadiness: Output,
+    /// How it was trained.
+    pub training: FloorReport,
+}
+
+/// What makes an output of features and contexts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
     /// Weight of each feature.
     pub features: Vec<f32>,
-    /// Weight of each context.
+    /// Weight of each value, of the first ones at least.
     pub contexts: Vec<f32>,
     /// What is added.
     pub offset: f32,
-    /// How it was trained.
-    pub training: FloorReport,
+}
+
+impl Output {
+    fn fits(&self, features: usize, values: usize) -> bool {
+        let numbers = self.features.iter().chain(&self.contexts);
+        self.features.len() == features
+            && self.contexts.len() == values
+            && numbers.chain([&self.offset]).all(|x| x.is_finite())
+    }
+
+    fn linear(&self, values: &[f32; SEEN]) -> f32 {
+        let terms = values.iter().zip(&self.contexts);
+        self.offset + terms.map(|(x, w)| x * w).sum::<f32>()
+    }
 }
 
 /// How a model was trained.
@@ -47,6 +72,8 @@ pub struct FloorReport {
     pub error_db: Option<f64>,
     /// The same of the quantile of minima alone.
     pub quantile_error_db: Option<f64>,
+    /// Root mean square error of the unsteadiness in dB on those rows, and its standard deviation there.
+    pub unsteadiness_error_db: Option<(f64, f64)>,
 }
 
 /// A model ready for the audio thread.
@@ -61,24 +88,22 @@ impl FloorModel {
     /// # Errors
     /// A sentence, if the numbers do not fit together.
     pub fn new(weights: FloorWeights) -> Result<Self, String> {
-        let numbers = weights.features.iter().chain(&weights.contexts);
         let normal = |(m, s): &(f32, f32)| m.is_finite() && s.is_finite() && *s > 0.0;
         if weights.draw.d_in != CONTEXTS
-            || weights.normalisation.len() != CONTEXTS
-            || weights.contexts.len() != CONTEXTS
-            || weights.features.len() != weights.draw.n_features
-            || !numbers.chain([&weights.offset]).all(|x| x.is_finite())
+            || weights.normalisation.len() != SEEN
+            || !weights.noise.fits(weights.draw.n_features, CONTEXTS)
+            || !weights.unsteadiness.fits(weights.draw.n_features, SEEN)
             || !weights.normalisation.iter().all(normal)
         {
             return Err("the numbers of the noise model do not fit together".to_owned());
         }
         let features = RandomFeatures::draw(&weights.draw).map_err(|e| e.to_string())?;
-        let count = weights.features.len();
-        // The kernel has two outputs; the second stays 0.
+        let count = weights.draw.n_features;
         let mut theta = Array2::zeros((count, 2));
-        theta
-            .column_mut(0)
-            .assign(&Array1::from_vec(weights.features.clone()));
+        let outputs = [&weights.noise, &weights.unsteadiness];
+        for (mut column, output) in theta.columns_mut().into_iter().zip(outputs) {
+            column.assign(&Array1::from_vec(output.features.clone()));
+        }
         let model =
             Drfm::new(features, Array2::zeros((1, count)), theta).map_err(|e| e.to_string())?;
         let kernel = Kernel::new(&model, 0).ok_or("the noise model does not fit its kernel")?;
@@ -103,11 +128,10 @@ impl FloorModel {
         &self.kernel
     }
 
-    /// Normalises contexts in place; returns the linear part.
-    pub(super) fn prepare(&self, values: &mut [f32; CONTEXTS]) -> f32 {
+    /// Normalises values in place; returns the linear part of both outputs.
+    pub(super) fn prepare(&self, values: &mut [f32; SEEN]) -> [f32; 2] {
         normalise(values, &self.weights.normalisation);
-        let terms = values.iter().zip(&self.weights.contexts);
-        self.weights.offset + terms.map(|(x, w)| x * w).sum::<f32>()
+        [&self.weights.noise, &self.weights.unsteadiness].map(|o| o.linear(values))
     }
 
     /// The ratio of the noise's power to the reference that a sum stands for.
@@ -116,8 +140,8 @@ impl FloorModel {
     }
 }
 
-/// Brings contexts to zero mean and unit deviation, and holds outliers.
-pub(super) fn normalise(values: &mut [f32; CONTEXTS], normalisation: &[(f32, f32)]) {
+/// Brings values to zero mean and unit deviation, and holds outliers.
+pub(super) fn normalise(values: &mut [f32; SEEN], normalisation: &[(f32, f32)]) {
     for (x, (mean, deviation)) in values.iter_mut().zip(normalisation) {
         *x = ((*x - mean) / deviation).clamp(-FAR, FAR);
     }
@@ -136,16 +160,18 @@ mod tests {
         assert_eq!(read.weights(), model.weights());
         let report = &model.weights().training;
         assert!(report.error_db < report.quantile_error_db, "{report:?}");
+        let (error, deviation) = report.unsteadiness_error_db.expect("an error");
+        assert!(error < deviation, "{report:?}");
     }
 
     #[test]
     fn numbers_that_do_not_fit_are_refused() {
         let good = embedded().expect("model").weights().clone();
         let spoilt: [fn(&mut FloorWeights); 6] = [
-            |w| w.features.truncate(3),
-            |w| w.contexts.push(0.0),
+            |w| w.noise.features.truncate(3),
+            |w| w.unsteadiness.contexts.push(0.0),
             |w| w.normalisation[2].1 = 0.0,
-            |w| w.offset = f32::NAN,
+            |w| w.noise.offset = f32::NAN,
             |w| w.draw.d_in += 1,
             |w| w.draw.n_features = usize::MAX,
         ];

@@ -2,8 +2,11 @@
 
 use super::sorted_window::SortedWindow;
 
-/// Values per bin.
+/// Values per bin by which the level of the noise is judged.
 pub const CONTEXTS: usize = 17;
+/// With two more, by which it is only judged how steady it is. By what they say of its level wind is taken for music (guitar at
+/// 0 dB: 1.1 dB lost).
+pub const SEEN: usize = CONTEXTS + 2;
 /// Highest frequency that is looked at in Hz; above it the noise is smooth and instruments are soft.
 const HIGHEST_HZ: f32 = 10_000.0;
 /// Frames of the means: 0.5 s and 2.7 s.
@@ -44,12 +47,16 @@ pub struct Surroundings {
     /// Means of the logarithm of the smoothed power and of its square.
     log_mean: Vec<f32>,
     log_square: Vec<f32>,
+    /// The same of the low quantile over the wide neighbourhood: what lies between the partials.
+    low_mean: Vec<f32>,
+    low_square: Vec<f32>,
     log_hz: Vec<f32>,
     total: f32,
     near_mean: SortedWindow,
     near_lowest: SortedWindow,
     wide_mean: SortedWindow,
     wide_lowest: SortedWindow,
+    wide_smoothed: SortedWindow,
     next: usize,
 }
 
@@ -70,6 +77,8 @@ impl Surroundings {
             slow: vec![0.0; seen],
             log_mean: vec![0.0; looked_at],
             log_square: vec![0.0; looked_at],
+            low_mean: vec![0.0; looked_at],
+            low_square: vec![0.0; looked_at],
             log_hz: (0..looked_at)
                 .map(|f| libm::logf(f as f32 * bin_hz + 15.0))
                 .collect(),
@@ -78,6 +87,7 @@ impl Surroundings {
             near_lowest: SortedWindow::new(NEAR),
             wide_mean: SortedWindow::new(WIDE),
             wide_lowest: SortedWindow::new(WIDE),
+            wide_smoothed: SortedWindow::new(WIDE),
             next: 0,
         }
     }
@@ -108,27 +118,35 @@ impl Surroundings {
         }
     }
 
-    /// The values of the next bin. Never allocates.
-    pub fn next_into(&mut self, frame: &Frame<'_>, values: &mut [f32; CONTEXTS]) {
+    /// The values of the next bin, those about its steadiness last. Never allocates.
+    pub fn next_into(&mut self, frame: &Frame<'_>, values: &mut [f32; SEEN]) {
         let f = self.next;
         self.next += 1;
         let lowest = &frame.lowest[..self.mean.len()];
+        let smoothed = &frame.smoothed[..self.mean.len()];
         if f == 0 {
             self.near_mean.start(&self.mean);
             self.wide_mean.start(&self.mean);
             self.near_lowest.start(lowest);
             self.wide_lowest.start(lowest);
+            self.wide_smoothed.start(smoothed);
         } else {
             self.near_mean.move_to(f, &self.mean);
             self.wide_mean.move_to(f, &self.mean);
             self.near_lowest.move_to(f, lowest);
             self.wide_lowest.move_to(f, lowest);
+            self.wide_smoothed.move_to(f, smoothed);
         }
         let level = log(frame.smoothed[f]);
         let share = 1.0 / (self.frames as f32).min(SLOW_FRAMES);
         self.log_mean[f] += share * (level - self.log_mean[f]);
         self.log_square[f] += share * (level * level - self.log_square[f]);
         let (log_mean, log_square) = (self.log_mean[f], self.log_square[f]);
+        let low = log(self.wide_smoothed.quantile(0.3));
+        self.low_mean[f] += share * (low - self.low_mean[f]);
+        self.low_square[f] += share * (low * low - self.low_square[f]);
+        let low_mean = self.low_mean[f];
+        let low_variance = (self.low_square[f] - low_mean * low_mean).max(0.0);
         let variance = (log_square - log_mean * log_mean).max(0.0);
         let reference = log(frame.reference(f));
         let (mean, slow, minimum) = (log(self.mean[f]), log(self.slow[f]), log(lowest[f]));
@@ -142,6 +160,7 @@ impl Surroundings {
         );
         let near_minimum = log(self.near_lowest.quantile(0.2));
         let spread = |x: f32, least: f32| libm::logf(x.max(0.0) + least);
+        let low_minimum = log(self.wide_lowest.quantile(0.3));
         *values = [
             // Levels.
             level - reference,
@@ -150,7 +169,7 @@ impl Surroundings {
             minimum - reference,
             log_mean - reference,
             wide_low - reference,
-            log(self.wide_lowest.quantile(0.3)) - reference,
+            low_minimum - reference,
             near_low - reference,
             near_minimum - reference,
             // How steady it is.
@@ -164,6 +183,9 @@ impl Surroundings {
             minimum - near_minimum,
             self.log_hz[f],
             log(self.total) - reference,
+            // How steady what lies between the partials is.
+            spread(low_variance.sqrt(), 0.05),
+            low_mean - low_minimum,
         ];
     }
 
@@ -176,6 +198,8 @@ impl Surroundings {
             &mut self.slow,
             &mut self.log_mean,
             &mut self.log_square,
+            &mut self.low_mean,
+            &mut self.low_square,
         ] {
             means.fill(0.0);
         }

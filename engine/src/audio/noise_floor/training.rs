@@ -3,14 +3,15 @@
 use rayon::prelude::*;
 use realfft::num_complex::Complex32;
 
-use super::model::{FloorReport, FloorWeights, LOG_RATIO, normalise};
-use super::surroundings::{CONTEXTS, Frame, Surroundings};
+use super::model::{FloorReport, FloorWeights, LOG_RATIO, Output, normalise};
+use super::surroundings::{CONTEXTS, Frame, SEEN, Surroundings};
 use super::synthetic::noise;
 use crate::audio::minima::{BIAS, Minima};
 use crate::audio::noise::KEPT;
 use crate::audio::stft::{FrameTransform, History};
 use crate::audio::trainer::{TRAINING_RATE_HZ, TrainerError};
 use crate::audio::training_set::Clip;
+use crate::audio::unsteadiness::{Bands, LevelSums, Unsteadiness};
 use crate::model::features::{FeatureDraw, RandomFeatures};
 use crate::rng::StableRng;
 use crate::train::Control;
@@ -25,6 +26,8 @@ const FIRST_FRAME: usize = 4;
 const STANDS_OUT: f32 = 2.5;
 /// The noise to be found is the mean over so many frames to either side, 0.35 s, and one bin.
 const MEAN_FRAMES: usize = 8;
+/// Frames of the parts by which it is measured how unsteady a noise is, 0.34 s.
+const PART_FRAMES: usize = 8;
 /// Levels of noise below the music in dB, and how often it is far below.
 const SNR_DB: (f64, f64) = (-6.0, 32.0);
 const NEARLY_CLEAN: f64 = 0.15;
@@ -45,10 +48,17 @@ pub struct FloorTraining {
     pub seed: u64,
 }
 
-/// Contexts of a bin, and the logarithm of its noise power relative to the reference.
+/// What is seen around a bin, the logarithm of its noise power relative to the reference, and how unsteady the noise of its band is.
 struct Row {
-    contexts: [f32; CONTEXTS],
+    seen: [f32; SEEN],
     log_ratio: f32,
+    unsteadiness_db: f32,
+}
+
+impl Row {
+    const fn targets(&self) -> [f32; 2] {
+        [self.log_ratio, self.unsteadiness_db]
+    }
 }
 
 /// Trains a noise floor on clean recordings; the result does not depend on the number of threads. `go_on` is told how many
@@ -92,15 +102,16 @@ pub fn train(
         rows: (rows.len() as u64, others.len() as u64),
         error_db: None,
         quantile_error_db: None,
+        unsteadiness_error_db: None,
     };
     if !others.is_empty() && !rows.is_empty() {
         let tried = solve(training, &rows)?;
-        report.error_db = Some(error_db(&tried, &others)?);
+        let [noise, unsteadiness] = errors(&tried, &others)?;
+        report.error_db = Some(in_db(noise));
+        report.unsteadiness_error_db = Some((unsteadiness, deviation_of_unsteadiness(&others)));
         let above = libm::logf(BIAS);
-        let squares = others
-            .iter()
-            .map(|r| f64::from(r.log_ratio - above).powi(2));
-        report.quantile_error_db = Some(in_db(squares.sum(), others.len()));
+        let errors = others.iter().map(|r| f64::from(r.log_ratio - above));
+        report.quantile_error_db = Some(in_db(root_mean_square(errors)));
     }
     // What was tried on is learned from too in the end.
     rows.extend(others);
@@ -110,8 +121,20 @@ pub fn train(
     })
 }
 
-fn in_db(squares: f64, count: usize) -> f64 {
-    10.0 / std::f64::consts::LN_10 * libm::sqrt(squares / count.max(1) as f64)
+/// A natural logarithm of a power, in dB.
+fn in_db(log: f64) -> f64 {
+    10.0 / std::f64::consts::LN_10 * log
+}
+
+fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    libm::sqrt(values.map(|x| x * x).sum::<f64>() / count)
+}
+
+fn deviation_of_unsteadiness(rows: &[&Row]) -> f64 {
+    let values = || rows.iter().map(|r| f64::from(r.unsteadiness_db));
+    let mean = values().sum::<f64>() / rows.len().max(1) as f64;
+    root_mean_square(values().map(|u| u - mean))
 }
 
 /// A mixture of some of the clip with a noise of its own.
@@ -144,6 +167,8 @@ fn rows_of(clip: &Clip, rng: &mut StableRng) -> Vec<Row> {
     let bins = noisy.first().map_or(0, Vec::len);
     let shape = KEPT.at_rate(TRAINING_RATE_HZ);
     let bin_hz = TRAINING_RATE_HZ as f32 / shape.window as f32;
+    let bands = Bands::new(bins, bin_hz);
+    let unsteadiness = unsteadiness_of(&noise, &bands);
     let mut minima = Minima::new(bins);
     let mut surroundings = Surroundings::new(bins, bin_hz);
     let mut quantile = vec![0.0; bins];
@@ -152,7 +177,7 @@ fn rows_of(clip: &Clip, rng: &mut StableRng) -> Vec<Row> {
     // All that may be learned from, thinned out as it comes.
     let chance = ROWS as f64 / frames as f64 / 2.0;
     let mut rows = Vec::with_capacity(ROWS);
-    let mut values = [0.0; CONTEXTS];
+    let mut values = [0.0; SEEN];
     let mut standing_out = Vec::new();
     for (t, power) in noisy.iter().enumerate() {
         minima.take_frame(power);
@@ -164,10 +189,11 @@ fn rows_of(clip: &Clip, rng: &mut StableRng) -> Vec<Row> {
             quantile: &quantile,
             bias: BIAS,
         };
-        let row = |f: usize, contexts: [f32; CONTEXTS]| Row {
-            contexts,
+        let row = |f: usize, seen: [f32; SEEN]| Row {
+            seen,
             log_ratio: libm::logf(local_mean(&noise, t, f) / frame.reference(f) + 1e-30)
                 .clamp(LOG_RATIO.0, LOG_RATIO.1),
+            unsteadiness_db: bands.of(f).map_or(0.0, |b| unsteadiness.db()[b]),
         };
         // Low bins are fewer and matter as much: even in log frequency, nearly.
         let weights = |f: usize| {
@@ -214,6 +240,21 @@ fn powers(samples: &[f32]) -> Vec<Vec<f32>> {
     all
 }
 
+/// How unsteady a noise with these power spectra is.
+fn unsteadiness_of(power: &[Vec<f32>], bands: &Bands) -> Unsteadiness {
+    let parts: Vec<LevelSums> = power
+        .chunks(PART_FRAMES)
+        .map(|frames| {
+            let mut sums = LevelSums::default();
+            for frame in frames {
+                sums.add(&bands.levels_db(frame.iter().copied()));
+            }
+            sums
+        })
+        .collect();
+    bands.unsteadiness(&parts, &mut Vec::new())
+}
+
 fn local_mean(power: &[Vec<f32>], t: usize, f: usize) -> f32 {
     let frames = &power[t.saturating_sub(MEAN_FRAMES)..(t + MEAN_FRAMES + 1).min(power.len())];
     let mut sum = 0.0;
@@ -226,29 +267,35 @@ fn local_mean(power: &[Vec<f32>], t: usize, f: usize) -> f32 {
     sum / count.max(1) as f32
 }
 
-/// Features, contexts and a one for each row.
-fn design(features: &RandomFeatures, rows: &[[f32; CONTEXTS]]) -> Result<Vec<f32>, TrainerError> {
+/// Features, contexts, a one and the rest of what is seen for each row.
+fn design(features: &RandomFeatures, rows: &[[f32; SEEN]]) -> Result<Vec<f32>, TrainerError> {
     let n = features.n_features();
-    let contexts: Vec<f32> = rows.iter().flatten().copied().collect();
+    let contexts: Vec<f32> = rows
+        .iter()
+        .flat_map(|row| &row[..CONTEXTS])
+        .copied()
+        .collect();
     let contexts = ndarray::ArrayView2::from_shape((rows.len(), CONTEXTS), &contexts)
         .map_err(|e| TrainerError::Model(e.to_string()))?;
     let mut sines = ndarray::Array2::zeros((rows.len(), n));
     features.features_into(contexts, sines.view_mut());
-    let mut design = Vec::with_capacity(rows.len() * (n + CONTEXTS + 1));
+    let mut design = Vec::with_capacity(rows.len() * (n + SEEN + 1));
     for (sines, row) in sines.rows().into_iter().zip(rows) {
         design.extend(sines);
-        design.extend(row);
+        let (contexts, steadiness) = row.split_at(CONTEXTS);
+        design.extend(contexts);
         design.push(1.0);
+        design.extend(steadiness);
     }
     Ok(design)
 }
 
-fn normalised(rows: &[&Row], normalisation: &[(f32, f32)]) -> Vec<[f32; CONTEXTS]> {
+fn normalised(rows: &[&Row], normalisation: &[(f32, f32)]) -> Vec<[f32; SEEN]> {
     rows.iter()
         .map(|row| {
-            let mut contexts = row.contexts;
-            normalise(&mut contexts, normalisation);
-            contexts
+            let mut seen = row.seen;
+            normalise(&mut seen, normalisation);
+            seen
         })
         .collect()
 }
@@ -259,30 +306,31 @@ const CHUNK: usize = 4096;
 /// Ridge regression, in one pass.
 fn solve(training: &FloorTraining, rows: &[&Row]) -> Result<FloorWeights, TrainerError> {
     let count = rows.len().max(1) as f64;
-    let normalisation: Vec<(f32, f32)> = (0..CONTEXTS)
+    let normalisation: Vec<(f32, f32)> = (0..SEEN)
         .map(|i| {
-            let mean = rows.iter().map(|r| f64::from(r.contexts[i])).sum::<f64>() / count;
+            let mean = rows.iter().map(|r| f64::from(r.seen[i])).sum::<f64>() / count;
             let squares = rows
                 .iter()
-                .map(|r| (f64::from(r.contexts[i]) - mean).powi(2))
+                .map(|r| (f64::from(r.seen[i]) - mean).powi(2))
                 .sum::<f64>();
             (mean as f32, libm::sqrt(squares / count).max(1e-3) as f32)
         })
         .collect();
     let draw = FeatureDraw::gaussian(CONTEXTS, training.features, training.seed, FEATURE_SCALE);
     let features = RandomFeatures::draw(&draw).map_err(|e| TrainerError::Model(e.to_string()))?;
-    let d = training.features + CONTEXTS + 1;
+    let offset = training.features + CONTEXTS;
+    let d = training.features + SEEN + 1;
     let mut gram = vec![0.0f64; d * d];
-    let mut cross = vec![0.0f64; d];
+    let mut cross = vec![0.0f64; 2 * d];
     let sums: Vec<(Vec<f32>, Vec<f32>)> = rows
         .par_chunks(CHUNK)
         .map(|rows| {
             let design = design(&features, &normalised(rows, &normalisation))?;
-            let targets: Vec<f32> = rows.iter().map(|r| r.log_ratio).collect();
+            let targets: Vec<f32> = rows.iter().flat_map(|r| r.targets()).collect();
             let mut gram = vec![0.0; d * d];
-            let mut cross = vec![0.0; d];
+            let mut cross = vec![0.0; 2 * d];
             drfm_linalg::gram_lower(&design, d, &mut gram);
-            drfm_linalg::cross_product(&design, d, &targets, 1, &mut cross);
+            drfm_linalg::cross_product(&design, d, &targets, 2, &mut cross);
             Ok((gram, cross))
         })
         .collect::<Result<_, TrainerError>>()?;
@@ -295,22 +343,37 @@ fn solve(training: &FloorTraining, rows: &[&Row]) -> Result<FloorWeights, Traine
         }
     }
     // The offset is not held back.
-    for i in 0..d - 1 {
+    for i in (0..d).filter(|i| *i != offset) {
         gram[i * d + i] += RIDGE * count;
     }
     if !drfm_linalg::cholesky(&mut gram, d) {
         return Err(TrainerError::Silent);
     }
-    drfm_linalg::cholesky_solve(&gram, &mut cross, d);
-    let weights: Vec<f32> = cross.iter().map(|x| *x as f32).collect();
-    let (sines, rest) = weights.split_at(training.features);
-    let (contexts, offset) = rest.split_at(CONTEXTS);
+    // The factor of the upper left corner is the corner of the factor: what the noise is not judged by is left out.
+    let output = |number: usize, n: usize| {
+        let factor: Vec<f64> = gram
+            .chunks(d)
+            .take(n)
+            .flat_map(|row| &row[..n])
+            .copied()
+            .collect();
+        let column = cross.iter().skip(number).step_by(2);
+        let mut weights: Vec<f64> = column.take(n).copied().collect();
+        drfm_linalg::cholesky_solve(&factor, &mut weights, n);
+        let weights: Vec<f32> = weights.iter().map(|x| *x as f32).collect();
+        let (features, rest) = weights.split_at(training.features);
+        let (contexts, rest) = rest.split_at(CONTEXTS);
+        Output {
+            features: features.to_vec(),
+            contexts: contexts.iter().chain(&rest[1..]).copied().collect(),
+            offset: rest[0],
+        }
+    };
     Ok(FloorWeights {
         draw,
         normalisation,
-        features: sines.to_vec(),
-        contexts: contexts.to_vec(),
-        offset: offset.first().copied().unwrap_or_default(),
+        noise: output(0, offset + 1),
+        unsteadiness: output(1, d),
         training: FloorReport {
             recordings: 0,
             seconds: 0.0,
@@ -318,29 +381,38 @@ fn solve(training: &FloorTraining, rows: &[&Row]) -> Result<FloorWeights, Traine
             rows: (0, 0),
             error_db: None,
             quantile_error_db: None,
+            unsteadiness_error_db: None,
         },
     })
 }
 
-fn error_db(weights: &FloorWeights, rows: &[&Row]) -> Result<f64, TrainerError> {
+/// Root mean square errors of both outputs.
+fn errors(weights: &FloorWeights, rows: &[&Row]) -> Result<[f64; 2], TrainerError> {
     let features =
         RandomFeatures::draw(&weights.draw).map_err(|e| TrainerError::Model(e.to_string()))?;
-    let all: Vec<f32> = weights
-        .features
-        .iter()
-        .chain(&weights.contexts)
-        .chain([&weights.offset])
-        .copied()
-        .collect();
-    let mut squares = 0.0;
+    let all = [&weights.noise, &weights.unsteadiness].map(|output| -> Vec<f32> {
+        let (contexts, steadiness) = output.contexts.split_at(CONTEXTS);
+        let numbers = output.features.iter().chain(contexts);
+        numbers
+            .chain([&output.offset])
+            .chain(steadiness)
+            .copied()
+            .collect()
+    });
+    let mut off: [Vec<f64>; 2] = Default::default();
     for rows in rows.chunks(CHUNK) {
         let design = design(&features, &normalised(rows, &weights.normalisation))?;
-        for (values, row) in design.chunks_exact(all.len()).zip(rows) {
-            let sum: f32 = values.iter().zip(&all).map(|(a, b)| a * b).sum();
-            squares += f64::from(sum - row.log_ratio).powi(2);
+        for (values, row) in design
+            .chunks_exact(features.n_features() + SEEN + 1)
+            .zip(rows)
+        {
+            for ((off, weights), target) in off.iter_mut().zip(&all).zip(row.targets()) {
+                let sum: f32 = values.iter().zip(weights).map(|(a, b)| a * b).sum();
+                off.push(f64::from(sum - target));
+            }
         }
     }
-    Ok(in_db(squares, rows.len()))
+    Ok(off.map(|errors| root_mean_square(errors.into_iter())))
 }
 
 #[cfg(test)]
@@ -385,10 +457,11 @@ mod tests {
             .collect();
         let rows: Vec<&Row> = mixtures.iter().flatten().collect();
         assert!(rows.len() > 4 * ROWS / 2, "{}", rows.len());
-        let ours = error_db(&weights, &rows).expect("an error");
+        let [ours, _] = errors(&weights, &rows).expect("errors");
+        let ours = in_db(ours);
         let above = libm::logf(BIAS);
-        let squares = rows.iter().map(|r| f64::from(r.log_ratio - above).powi(2));
-        let quantile = in_db(squares.sum(), rows.len());
+        let off = rows.iter().map(|r| f64::from(r.log_ratio - above));
+        let quantile = in_db(root_mean_square(off));
         println!("{ours:.2} dB against {quantile:.2} dB");
         assert!(ours < quantile);
     }
