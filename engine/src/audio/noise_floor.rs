@@ -8,7 +8,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use self::band_means::BandMeans;
 use super::kernel::{BIN_TILE, BINS_PER_PASS, KernelInput, KernelScratch, Lane};
 
 mod band_means;
@@ -18,6 +17,7 @@ pub mod surroundings;
 pub mod synthetic;
 pub mod training;
 
+use self::band_means::BandMeans;
 use self::model::FloorModel;
 use self::surroundings::{CONTEXTS, Frame, SEEN, Surroundings};
 use super::unsteadiness::Unsteadiness;

@@ -390,6 +390,28 @@ mod tests {
     }
 
     #[test]
+    fn gusts_under_plucked_notes_are_told_from_steady_noise() {
+        let heard = |gusts_db: f32| {
+            let mut x = noise(48_000 * 8, 0.02, 31);
+            for (i, x) in x.iter_mut().enumerate() {
+                let t = i as f32 / 48_000.0;
+                *x *= libm::exp10f(gusts_db / 20.0 * (std::f32::consts::TAU * 0.7 * t).sin());
+                let since = t % 0.5;
+                let hz = [147.0, 220.0, 196.0, 294.0][(t / 0.5) as usize % 4];
+                *x += 0.1 * (-4.0 * since).exp() * (std::f32::consts::TAU * hz * since).sin();
+            }
+            let mut tracker = NoiseTracker::new(48_000, 1);
+            errors_db(&mut tracker, &[x], 1.0);
+            let db = tracker.estimate().unsteadiness().db();
+            db.iter().sum::<f32>() / db.len() as f32
+        };
+        let (steady, gusty) = (heard(0.0), heard(8.0));
+        println!("{steady:.2} {gusty:.2}");
+        assert!(steady < 0.6, "{steady}");
+        assert!(gusty > steady + 1.0, "{steady} {gusty}");
+    }
+
+    #[test]
     fn rumble_under_plucked_notes_is_found_and_the_notes_are_not() {
         // Noise below 80 Hz under notes from 147 Hz on.
         let mut rng = StableRng::new(21, 0);
