@@ -13,7 +13,8 @@ use super::unsteadiness::Unsteadiness;
 pub(super) const KEPT: FrameDurations = FrameDurations::symmetric(8192, 4);
 /// Lowest noise power per sample, -120 dB below full scale: below 16-bit rounding, above where numbers get silly.
 pub(super) const FLOOR: f32 = 1e-12;
-/// Noise power per bin in the units of unit-energy windows: white noise of variance s^2 has s^2 everywhere.
+/// Noise power per bin in the units of unit-energy windows (white noise of variance s^2 has s^2 everywhere), and how much its
+/// level changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseSpectrum {
     pub(super) rate_hz: u32,
