@@ -37,6 +37,7 @@ pub mod reader;
 pub mod recipe;
 pub mod resample;
 pub mod rumble;
+pub mod rumble_limit;
 pub mod spectrogram;
 pub mod stages;
 pub mod step;

@@ -22,7 +22,7 @@ impl AssumedNoise {
             response: FrameResponse::new(shape, rate_hz),
             bin_hz,
             doubt: (0..shape.bins())
-                .map(|f| doubt(f as f32 * bin_hz, lowest_hz))
+                .map(|f| doubt(f as f32 * bin_hz, bin_hz, lowest_hz))
                 .collect(),
         }
     }

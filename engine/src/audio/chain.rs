@@ -1,10 +1,13 @@
 //! A denoiser as a chain of steps, and its plain whole-signal run: what training uses and what the streaming denoiser
 //! is tested against.
 
+use std::cell::RefCell;
+
 use realfft::num_complex::Complex32;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{BINS_PER_PASS, Kernel};
+use super::rumble_limit::RumbleLimit;
 use super::step::{SpectralStep, StepConfig};
 use super::stft::FrameTransform;
 use crate::model::drfm::Drfm;
@@ -85,6 +88,7 @@ pub struct Framed<'a> {
     samples: usize,
     frames: usize,
     whitening: Option<&'a [f32]>,
+    rumble: Option<RefCell<RumbleLimit>>,
 }
 
 impl<'a> Framed<'a> {
@@ -102,6 +106,7 @@ impl<'a> Framed<'a> {
             samples: samples.len(),
             frames,
             whitening: None,
+            rumble: None,
         }
     }
 
@@ -109,6 +114,13 @@ impl<'a> Framed<'a> {
     #[must_use]
     pub fn whitened(mut self, whitening: &'a [f32]) -> Self {
         self.whitening = Some(whitening);
+        self
+    }
+
+    /// The same, limited before it is whitened; frames must then be asked for in order, each once.
+    #[must_use]
+    pub fn limited(mut self, rumble: RumbleLimit) -> Self {
+        self.rumble = Some(RefCell::new(rumble));
         self
     }
 
@@ -123,6 +135,9 @@ impl<'a> Framed<'a> {
         let frame = &self.padded[m * shape.hop..][..shape.window];
         self.transform.analyse_into(frame, &[], &mut scratch, out);
         if let Some(whitening) = self.whitening {
+            if let Some(rumble) = &self.rumble {
+                rumble.borrow_mut().apply(whitening, out);
+            }
             for (x, w) in out.iter_mut().zip(whitening) {
                 *x *= *w;
             }

@@ -12,6 +12,7 @@ use super::assumed_noise::AssumedNoise;
 use super::chain::StepModel;
 use super::kernel::BINS_PER_PASS;
 use super::noise::NoiseSpectrum;
+use super::rumble_limit::RumbleLimit;
 use super::step::SpectralStep;
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 
@@ -54,6 +55,8 @@ pub struct Node {
     hop: usize,
     transform: FrameTransform,
     assumed: AssumedNoise,
+    /// One a channel.
+    rumble: Vec<RumbleLimit>,
     scratch: TransformScratch,
     /// `[signal * channels + channel]`.
     history: Vec<History>,
@@ -112,6 +115,9 @@ impl Node {
             scratch: transform.make_scratch(),
             transform,
             assumed: AssumedNoise::new(shape, rate_hz, step.config().lowest_hz),
+            rumble: (0..channels)
+                .map(|_| RumbleLimit::new(shape, rate_hz, step.config().lowest_hz))
+                .collect(),
             history: vec![History::new(shape.window + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
             ready: vec![vec![0.0; shape.hop]; channels],
@@ -210,6 +216,9 @@ impl Node {
         if let Some((second, _)) = &mut self.second {
             second.clear();
         }
+        for r in &mut self.rumble {
+            r.clear();
+        }
         for h in &mut self.history {
             h.clear();
         }
@@ -261,6 +270,10 @@ impl Node {
             _ => self.step.long_mut(channel),
         };
         let whitening = &self.whitening[channel];
+        if signal == 0 && self.used[self.frame % self.used.len()][channel].first() != Some(&UNKNOWN)
+        {
+            self.rumble[channel].apply(whitening, &mut self.spectrum);
+        }
         for ((o, y), i) in slot.iter_mut().zip(&self.spectrum).zip(whitening) {
             *o = y * i;
         }

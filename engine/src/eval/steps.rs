@@ -9,6 +9,7 @@ use crate::audio::assumed_noise::AssumedNoise;
 use crate::audio::chain::{Collector, Framed, StepModel, for_each_frame, predict_all};
 use crate::audio::denoiser::Chain;
 use crate::audio::noise::NoiseSpectrum;
+use crate::audio::rumble_limit::RumbleLimit;
 use crate::audio::step::SpectralStep;
 use crate::audio::stft::FrameTransform;
 
@@ -48,6 +49,10 @@ fn amplitude(step: &SpectralStep, rate_hz: u32, noise: &NoiseSpectrum) -> Vec<f3
     amplitude
 }
 
+fn rumble_limit(step: &SpectralStep, rate_hz: u32) -> RumbleLimit {
+    RumbleLimit::new(step.shape(), rate_hz, step.config().lowest_hz)
+}
+
 fn add(out: &mut Collector<'_>, m: usize, estimate: &[Complex32], amplitude: &[f32]) {
     let loud: Vec<Complex32> = estimate.iter().zip(amplitude).map(|(x, a)| x * a).collect();
     out.add(m, &loud);
@@ -65,7 +70,7 @@ fn run_step(
     let transform = FrameTransform::new(step.shape());
     let whitening: Vec<f32> = amplitude.iter().map(|a| 1.0 / a).collect();
     let framed = |x| Framed::new(&transform, x).whitened(&whitening);
-    let noisy = framed(signals.0);
+    let noisy = framed(signals.0).limited(rumble_limit(&step, rate_hz));
     let (first, long) = (signals.1.map(framed), signals.2.map(framed));
     let mut out = noisy.collector();
     for_each_frame(
@@ -97,7 +102,9 @@ fn on_same_frames(
     let amplitude = amplitude(&step, rate_hz, noise);
     let transform = FrameTransform::new(step.shape());
     let whitening: Vec<f32> = amplitude.iter().map(|a| 1.0 / a).collect();
-    let noisy = Framed::new(&transform, noisy).whitened(&whitening);
+    let noisy = Framed::new(&transform, noisy)
+        .whitened(&whitening)
+        .limited(rumble_limit(&step, rate_hz));
     let mut out = noisy.collector();
     for_each_frame(&mut step, &noisy, None, None, |step, m| {
         predict_all(step, first.kernel());
@@ -130,7 +137,12 @@ mod tests {
     fn two_steps_are_what_the_stream_does_and_a_third_changes_something() {
         let mut rng = StableRng::new(2, 0);
         let noisy: Vec<f32> = (0..30_000)
-            .map(|i| 0.2 * (i as f32 * 0.05).sin() + 0.02 * rng.normal() as f32)
+            .map(|i| {
+                // A note, a thump of 20 Hz and noise.
+                let t = i as f32 / 48_000.0;
+                let thump = 0.03 * (-((t - 0.3) / 0.1).powi(2)).exp() * (126.0 * t).sin();
+                0.2 * (i as f32 * 0.05).sin() + thump + 0.02 * rng.normal() as f32
+            })
             .collect();
         let known: Vec<f32> = (0..48_000).map(|_| 0.02 * rng.normal() as f32).collect();
         let noise = NoiseSpectrum::learn(48_000, &[&known]).unwrap();
