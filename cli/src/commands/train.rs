@@ -107,12 +107,16 @@ pub struct Arguments {
     /// Excerpts drawn for each five seconds of a recording [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     excerpts: Option<u32>,
+    /// Where the instrument's range begins, in Hz: what is below is taken for rumble. 0 for a model of any instrument
+    /// [default: where the recordings begin to sound].
+    #[arg(long, value_name = "HZ", value_parser = parse_lowest_hz)]
+    lowest_hz: Option<f32>,
     /// Gather the sums of one stage into FILE, for `drfm merge`: of stage one, or with --base of stage two. With -o
     /// also write the model that they alone make.
     #[arg(long, value_name = "FILE")]
     stats_out: Option<PathBuf>,
     /// Train the second stage only, after this model of the first; the other options are taken from it.
-    #[arg(long, value_name = "MODEL", conflicts_with_all = ["features", "timesteps", "seed", "modes", "excerpts", "kind"])]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["features", "timesteps", "seed", "modes", "excerpts", "kind", "lowest_hz"])]
     base: Option<String>,
     /// Look into subfolders too.
     #[arg(long)]
@@ -201,6 +205,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         &losses,
         started.elapsed().as_secs_f64(),
     )
+}
+
+fn parse_lowest_hz(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(hz) if (0.0..=2_000.0).contains(&hz) => Ok(hz),
+        _ => Err("give a frequency from 0 to 2000 Hz, such as 80".to_owned()),
+    }
 }
 
 fn train_stages(

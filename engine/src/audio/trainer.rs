@@ -42,6 +42,9 @@ pub struct SpectralTraining {
     pub most_excerpts: usize,
     /// Mixtures.
     pub augmentation: Augmentation,
+    /// Where the range of the instrument begins, in Hz, instead of what the recordings say; 0 for a model of any instrument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest_hz: Option<f32>,
 }
 
 impl Default for SpectralTraining {
@@ -55,6 +58,7 @@ impl Default for SpectralTraining {
             excerpts: 1,
             most_excerpts: 9,
             augmentation: Augmentation::default(),
+            lowest_hz: None,
         }
     }
 }
@@ -285,7 +289,10 @@ pub fn solve_stage(
             },
         );
     }
-    let lowest_hz = stats.range.lowest_hz();
+    let lowest_hz = stats
+        .training
+        .lowest_hz
+        .unwrap_or_else(|| stats.range.lowest_hz());
     let steps = plan
         .steps
         .iter()

@@ -106,7 +106,9 @@ pub fn train_adam(
         trained.insert(step.name.clone(), ready);
         parts.insert(step.name.clone(), ModelPart { draw, model });
     }
-    let lowest_hz = RangeStats::of(TRAINING_RATE_HZ, clips).lowest_hz();
+    let lowest_hz = training
+        .lowest_hz
+        .unwrap_or_else(|| RangeStats::of(TRAINING_RATE_HZ, clips).lowest_hz());
     let recipe = SpectralRecipe {
         steps: plan
             .steps

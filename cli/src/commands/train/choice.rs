@@ -54,9 +54,12 @@ impl Choice {
                     "only spectral training has stages that can be merged: leave out --stats-out and --base, or train with --domain spectral",
                 );
             }
-            if !arguments.modes.is_empty() || arguments.excerpts.is_some() {
+            if !arguments.modes.is_empty()
+                || arguments.excerpts.is_some()
+                || arguments.lowest_hz.is_some()
+            {
                 return usage(
-                    "--modes and --excerpts are for spectral training: leave them out, or train with --domain spectral",
+                    "--modes, --excerpts and --lowest-hz are for spectral training: leave them out, or train with --domain spectral",
                 );
             }
         } else if arguments.window.is_some() {
@@ -148,6 +151,7 @@ fn spectral(arguments: &Arguments) -> SpectralTraining {
         seed: arguments.seed,
         modes,
         excerpts: arguments.excerpts.unwrap_or(1) as usize,
+        lowest_hz: arguments.lowest_hz,
         ..SpectralTraining::default()
     }
 }
