@@ -126,6 +126,37 @@ fn a_model_for_monitoring_can_be_trained_and_used() {
 }
 
 #[test]
+fn the_range_of_an_instrument_can_be_given() {
+    let folder = tempfile::tempdir().unwrap();
+    write_recordings(folder.path());
+    let range = |options: &str| {
+        let train = format!("train . -o m.drfm --modes instant --features 8 {options}");
+        works(folder.path(), &train);
+        let text = works(folder.path(), "inspect --json m.drfm");
+        std::fs::remove_file(folder.path().join("m.drfm")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json["lowest_hz"].as_f64().unwrap()
+    };
+    assert!(range("") > 30.0);
+    assert_eq!(range("--lowest-hz 0"), 0.0);
+    assert_eq!(range("--lowest-hz 41.5"), 41.5);
+    for wrong in ["-5", "x", "NaN", "9000"] {
+        let train = format!("train . -o m.drfm --lowest-hz={wrong}");
+        fails(folder.path(), &train, 2, "from 0 to 2000 Hz");
+    }
+    // The second stage takes it from the first; merged it is still there.
+    works(
+        folder.path(),
+        "train . --stats-out a.stats --modes live --features 8 --lowest-hz 41.5",
+    );
+    works(folder.path(), "merge a.stats -o one.drfm");
+    works(folder.path(), "train . --base one.drfm --stats-out b.stats");
+    works(folder.path(), "merge b.stats --base one.drfm -o two.drfm");
+    let text = works(folder.path(), "inspect two.drfm");
+    assert!(text.contains("Range: from 42 Hz on"), "{text}");
+}
+
+#[test]
 fn inspect_tells_and_draws() {
     let folder = tempfile::tempdir().unwrap();
     let text = works(

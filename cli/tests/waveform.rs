@@ -151,6 +151,7 @@ fn what_cannot_be_trained_is_told() {
     );
     refused("--domain waveform --modes live", "for spectral training");
     refused("--domain waveform --excerpts 2", "for spectral training");
+    refused("--domain waveform --lowest-hz 80", "for spectral training");
     refused("--domain waveform --steps 5", "for --trainer adam");
     refused("--domain waveform --window 30", "multiple of 4");
     refused("--domain waveform --window 4", "from 8 to 1024");

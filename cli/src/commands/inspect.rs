@@ -92,6 +92,12 @@ fn modes(denoiser: Option<&DenoiserModel>) -> Vec<(&'static str, f64, Vec<String
         .collect()
 }
 
+/// Where the range of the instrument begins, in Hz; 0 for any instrument.
+fn lowest_hz(denoiser: &DenoiserModel) -> f32 {
+    let steps = denoiser.steps().values();
+    steps.map(|s| s.config.lowest_hz).fold(0.0, f32::max)
+}
+
 fn level_of(denoiser: Option<&DenoiserModel>, part: &str, timestep: usize) -> Option<f64> {
     let step = denoiser?.steps().get(part)?;
     Some(step.config.schedule.snr_db(timestep))
@@ -128,6 +134,7 @@ fn as_json(name: &str, file: &ModelFile, denoiser: Option<&DenoiserModel>) -> Va
         "domain": file.domain,
         "kind": file.kind,
         "modes": modes,
+        "lowest_hz": denoiser.map(lowest_hz),
         "parts": parts,
         "training": file.training,
     })
@@ -143,8 +150,12 @@ fn as_text(name: &str, file: &ModelFile, denoiser: Option<&DenoiserModel>) -> St
     for (mode, ms, steps) in modes(denoiser) {
         table.row([mode.to_owned(), format!("{ms:.1} ms"), steps.join(" + ")]);
     }
-    if denoiser.is_some() {
+    if let Some(denoiser) = denoiser {
         text.push_str(&format!("\nModes (latency at 48 kHz)\n{table}"));
+        text.push_str(&match lowest_hz(denoiser) {
+            0.0 => "\nRange: any instrument\n".to_owned(),
+            hz => format!("\nRange: from {hz:.0} Hz on; what is below is taken for rumble\n"),
+        });
     }
     let mut table = Table::new([
         "part",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::{ChainConfig, StepModel, estimate};
 use super::denoiser::{Chain, NoiseSource, Output, StreamDenoiser};
-use super::model::Mode;
+use super::model::{DenoiserModel, Mode};
 use super::noise::NoiseSpectrum;
 use super::recipe;
 use super::trainer::SpectralTraining;
@@ -313,5 +313,43 @@ fn sound_passes_until_the_noise_is_known_and_is_forgotten_then() {
         let later = 2 * latency + 14_000;
         let left = power(&out[later..]) / power(&input);
         assert!(left < 0.2, "{mode:?}: {left}");
+    }
+}
+
+#[test]
+fn thumps_of_a_rumbling_noise_go_and_notes_stay() {
+    let rate_hz = 48_000;
+    // Hiss, and rumble below 40 Hz that is learned where it is even.
+    let mut rng = StableRng::new(21, 0);
+    let (mut low, mut lower) = (0.0f64, 0.0f64);
+    let mut noise = |scale: f64| {
+        low += 0.004 * (scale * rng.normal() - low);
+        lower += 0.004 * (low - lower);
+        (lower + 1e-4 * rng.normal()) as f32
+    };
+    let learned: Vec<f32> = (0..96_000).map(|_| noise(0.3)).collect();
+    let spectrum = NoiseSpectrum::learn(rate_hz, &[&learned]).unwrap();
+    // Later it thumps every half second, beside a note.
+    let seconds = |i: usize| i as f64 / f64::from(rate_hz);
+    let thump = |i: usize| {
+        let since = (seconds(i) % 0.5 - 0.2) / 0.03;
+        (0.1 * (-since * since).exp() * (std::f64::consts::TAU * 18.0 * seconds(i)).sin()) as f32
+    };
+    let note = |i: usize| (0.1 * (std::f64::consts::TAU * 440.0 * seconds(i)).sin()) as f32;
+    let input: Vec<f32> = (0..192_000)
+        .map(|i| note(i) + thump(i) + noise(0.3))
+        .collect();
+    for name in ["guitar", "general"] {
+        let model = DenoiserModel::from_bytes(super::embedded::bytes(name).unwrap()).unwrap();
+        let source = NoiseSource::Known(vec![spectrum.clone()]);
+        let mut stream = StreamDenoiser::new(model.chain(Mode::Best).unwrap(), rate_hz, 1, source);
+        let latency = stream.latency_samples();
+        let output = &run(&mut stream, std::slice::from_ref(&input), || 512)[0][latency..];
+        let power = |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>();
+        let middle = 48_000..output.len();
+        let left = power(&mut middle.clone().map(|i| output[i] - note(i)));
+        let thumps = power(&mut middle.map(thump));
+        println!("{name}: {:.4} of the thumps", left / thumps);
+        assert!(left < 0.02 * thumps);
     }
 }

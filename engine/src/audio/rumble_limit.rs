@@ -252,7 +252,8 @@ mod tests {
         let mut sum = 0.0;
         for _ in 0..80 {
             let mut spectrum = vec![Complex32::default(); SHAPE.bins()];
-            spectrum[3] = Complex32::from_polar(10.0, rng.uniform_in(0.0, 6.283) as f32);
+            spectrum[3] =
+                Complex32::from_polar(10.0, rng.uniform_in(0.0, std::f64::consts::TAU) as f32);
             limit.apply(&rumbling(), &mut spectrum);
             sum += spectrum[3].norm_sqr() / 100.0 / 80.0;
         }
