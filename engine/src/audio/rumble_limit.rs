@@ -112,7 +112,8 @@ impl RumbleLimit {
             noise += share / (i * i);
             shares += share;
         }
-        self.music = music.max(self.keep * self.music);
+        // Samples of absurd size must not be remembered for ever.
+        self.music = music.max(self.keep * self.music).min(f32::MAX);
         let allowed = ALLOWED * self.music;
         let tilt = noise * above.len() as f32 / (noise_above * shares).max(f32::MIN_POSITIVE);
         let most = noise * MOST_ABOVE_NOISE.min(ABOVE_PER_TILT * tilt);
@@ -137,6 +138,9 @@ impl RumbleLimit {
             let power = 0.5 * (y.norm_sqr() + past.norm_sqr());
             tone.power = tone.power * self.keep_tone + power * fresh;
             *past = *y;
+            if !(tone.power.is_finite() && tone.product.is_finite()) {
+                *tone = Coherence::default();
+            }
             let coherence = tone.product.norm_sqr().sqrt() / tone.power.max(f32::MIN_POSITIVE);
             let note = if f < self.first_tone {
                 0.0
@@ -280,6 +284,18 @@ mod tests {
         let mut spectrum = vec![Complex32::default(); SHAPE.bins()];
         limit.apply(&vec![1.0; SHAPE.bins()], &mut spectrum);
         assert!(spectrum.iter().all(|y| *y == Complex32::default()));
+        for absurd in [f32::NAN, f32::INFINITY, 1e30] {
+            for f in [3, 900] {
+                let mut spectrum = vec![Complex32::default(); SHAPE.bins()];
+                spectrum[f] = Complex32::new(absurd, -absurd);
+                limit.apply(&rumbling(), &mut spectrum);
+            }
+        }
+        for _ in 0..2500 {
+            left_db(&mut limit, &rumbling(), 1e-6, 0.0);
+        }
+        let db = left_db(&mut limit, &rumbling(), 100.0, 1000.0);
+        assert!((db + 10.0).abs() < 0.1, "{db}");
         limit.apply(&[], &mut spectrum);
         limit.apply(&vec![1.0; SHAPE.bins()], &mut []);
     }
