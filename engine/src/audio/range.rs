@@ -98,8 +98,8 @@ fn tried_hz() -> impl Iterator<Item = f64> {
 ///
 /// [`RumbleLimit`]: super::rumble_limit::RumbleLimit
 const LIMITED_BELOW_HZ: f32 = 60.0;
-/// It is limited for any instrument below this, in Hz: there is no note.
-const NO_NOTE_BELOW_HZ: f32 = 30.0;
+/// It is limited for any instrument below this, in Hz: the lowest note of a bass with five strings has 31 Hz.
+const NO_NOTE_BELOW_HZ: f32 = 25.0;
 /// Whatever sounds from here on, in Hz, must not be heard in a bin that is limited ...
 const NOTES_FROM_HZ: f32 = 75.0;
 /// ... but a partial fills so many bins to either side.
@@ -116,6 +116,10 @@ const FULL_BELOW: f32 = 0.85;
 /// `lowest_hz` on.
 #[must_use]
 pub fn doubt(hz: f32, bin_hz: f32, lowest_hz: f32) -> f32 {
+    // A guitar's lowest notes reach down to where its range ends: wide bins would doubt them (mode live, white noise, -0.07 dB).
+    if lowest_hz < LIMITED_BELOW_HZ {
+        return 1.0;
+    }
     let not_limited = 1.0 - share_limited(hz, bin_hz, lowest_hz);
     libm::exp10f(0.1 * DOUBT_DB * share_below(hz, lowest_hz) * not_limited)
 }
@@ -195,6 +199,7 @@ mod tests {
         assert!((doubt(100.0, 240.0) - 3.98).abs() < 0.01);
         assert!(doubt(230.0, 240.0) > 1.0 && doubt(230.0, 240.0) < 3.98);
         assert_eq!(doubt(10.0, 0.0), 1.0);
+        assert_eq!(doubt(10.0, 54.0), 1.0);
     }
 
     #[test]
@@ -203,7 +208,7 @@ mod tests {
         assert_eq!(doubt(20.0, 11.7, 240.0), 1.0);
         assert_eq!(share_limited(0.0, 46.9, 240.0), 0.0);
         assert!((doubt(20.0, 46.9, 240.0) - 3.98).abs() < 0.01);
-        // A guitar's range begins lower; nobody's below 30 Hz.
+        // A guitar's range begins lower; for any instrument it is 25 Hz.
         assert_eq!(share_limited(50.0, 5.9, 48.0), 0.0);
         assert_eq!(share_limited(20.0, 5.9, 0.0), 1.0);
         assert_eq!(share_limited(35.0, 5.9, 0.0), 0.0);
