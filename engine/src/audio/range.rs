@@ -98,8 +98,8 @@ fn tried_hz() -> impl Iterator<Item = f64> {
 ///
 /// [`RumbleLimit`]: super::rumble_limit::RumbleLimit
 const LIMITED_BELOW_HZ: f32 = 60.0;
-/// It is limited for any instrument below this, in Hz: the lowest note of a bass with five strings has 31 Hz.
-const NO_NOTE_BELOW_HZ: f32 = 25.0;
+/// No note is so low, in Hz (the lowest of a bass with five strings has 31 Hz): down here rumble is limited for any instrument.
+pub(super) const NO_NOTE_BELOW_HZ: f32 = 25.0;
 /// Whatever sounds from here on, in Hz, must not be heard in a bin that is limited ...
 const NOTES_FROM_HZ: f32 = 75.0;
 /// ... but a partial fills so many bins to either side.

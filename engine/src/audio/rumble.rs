@@ -1,7 +1,7 @@
 //! Noise below the range of an instrument, where its own level can be taken for it.
 
 use super::noise::NoiseSpectrum;
-use super::range::share_below;
+use super::range::{NO_NOTE_BELOW_HZ, share_below};
 
 /// The mean power is that of so many frames of 43 ms, 0.5 s ...
 const MEAN_FRAMES: f32 = 12.0;
@@ -16,8 +16,6 @@ const SPREAD_BINS: usize = 4;
 /// An offset is no rumble: taken away, it would come back as a thump where the sound begins. It fills the bins below this, and
 /// stands still.
 const OFFSET_BINS: usize = 3;
-/// No note is so low, in Hz.
-const NO_NOTE_BELOW_HZ: f32 = 25.0;
 /// What rumbles down here is nobody's music, not even that of an instrument of which no range is known: guitar in vinyl hiss
 /// +0.5 dB (rooms that rumble in clean recordings cost 3 dB of 41 with noise 60 dB down).
 const NO_MUSIC_BELOW_HZ: f32 = 30.0;

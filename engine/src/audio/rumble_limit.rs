@@ -2,7 +2,7 @@
 
 use realfft::num_complex::Complex32;
 
-use super::range::share_limited;
+use super::range::{NO_NOTE_BELOW_HZ, share_limited};
 use super::stft::FrameShape;
 
 // Recordings of `train`, mode best, 0, 10 and 20 dB, margin over the best classical filter with noise learned from 2 s (guitar 4,
@@ -31,8 +31,6 @@ const TONE_SECONDS: f32 = 0.25;
 const COHERENT_FROM: f32 = 0.6;
 /// ... and at which it counts fully. Noise has 0.5 or so in this time.
 const COHERENT_AT: f32 = 0.85;
-/// Nothing counts as a note below this, in Hz: an arm or a floor that swings does so as a tone.
-const NO_TONE_BELOW_HZ: f32 = 25.0;
 
 /// Whether a bin goes on from one window to the next as a tone does.
 #[derive(Clone, Copy, Default)]
@@ -44,7 +42,7 @@ struct Coherence {
 /// Limits the power below the range of an instrument, and below 60 Hz at most, to a hundredth of that of the music above.
 ///
 /// Rumble comes in thumps: no noise spectrum, learned or tracked, says when, and one that is loud enough for the thumps says too
-/// much of the rest. But an instrument has next to nothing down there, so what is more than that is noise whatever its level. Meant
+/// much of the rest. But an instrument has next to nothing down there, so what is more than that is noise, as far as it may be from that noise and is no bass. Meant
 /// for frames on their way into a step, before they are whitened, one after the other; works where their bins are narrow enough to
 /// tell what is below from the lowest notes.
 pub struct RumbleLimit {
@@ -80,7 +78,8 @@ impl RumbleLimit {
             keep: libm::expf(-hop_seconds / MUSIC_SECONDS),
             music: 0.0,
             keep_tone: libm::expf(-hop_seconds / TONE_SECONDS),
-            first_tone: (NO_TONE_BELOW_HZ / bin_hz).ceil() as usize,
+            // An arm or a floor that swings does so as a tone.
+            first_tone: (NO_NOTE_BELOW_HZ / bin_hz).ceil() as usize,
             tone: vec![Coherence::default(); bins],
             past: vec![vec![Complex32::default(); bins]; shape.window.div_ceil(shape.hop)],
             next: 0,
