@@ -15,6 +15,7 @@ pub mod file_error;
 #[cfg(test)]
 mod file_tests;
 pub mod find;
+pub mod hum;
 pub mod kernel;
 pub mod method;
 pub mod minima;

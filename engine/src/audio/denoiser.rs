@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::chain::{ChainConfig, StepModel};
 use super::delay::DelayLine;
+use super::hum::HumCanceller;
 use super::kernel::MAX_CHANNELS;
 use super::mix::OutputMix;
 pub use super::mix::{FULL_AMOUNT_DB, Output};
@@ -47,9 +48,13 @@ pub struct StreamDenoiser {
     lowest_hz: f32,
     /// What each channel starts from.
     initial: Vec<NoiseSpectrum>,
+    /// Takes hum out before anything else; and the noise that is then left.
+    hum: Vec<HumCanceller>,
+    left: NoiseSpectrum,
     mix: OutputMix,
-    /// Sanitised input and dry signal of one piece, per channel.
+    /// Sanitised input, the same without hum, and dry signal of one piece, per channel.
     clean_input: Vec<Vec<f32>>,
+    without_hum: Vec<Vec<f32>>,
     delayed: Vec<f32>,
 }
 
@@ -58,6 +63,15 @@ struct Group {
     first_channel: usize,
     channels: usize,
     stages: Stages,
+}
+
+impl Group {
+    /// Sets the noise of one of its channels from now on.
+    fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        for node in self.stages.nodes_mut() {
+            node.set_noise(channel, noise);
+        }
+    }
 }
 
 impl StreamDenoiser {
@@ -91,8 +105,11 @@ impl StreamDenoiser {
                 .collect(),
             lowest_hz: chain.first.config.lowest_hz,
             initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
+            hum: (0..channels).map(|_| HumCanceller::new(rate_hz)).collect(),
+            left: NoiseSpectrum::white(rate_hz, 0.0),
             mix: OutputMix::new(rate_hz),
             clean_input: vec![vec![0.0; PIECE]; channels],
+            without_hum: vec![vec![0.0; PIECE]; channels],
             delayed: vec![0.0; PIECE],
         };
         for tracker in &mut denoiser.trackers {
@@ -143,11 +160,26 @@ impl StreamDenoiser {
     fn start_from_initial(&mut self) {
         for group in &mut self.groups {
             for c in 0..group.channels {
-                for node in group.stages.nodes_mut() {
-                    node.set_noise(c, &self.initial[group.first_channel + c]);
-                }
+                let channel = group.first_channel + c;
+                self.hum[channel].soften_into(&self.initial[channel], &mut self.left);
+                group.set_noise(c, &self.left);
             }
         }
+    }
+
+    /// Gets to know the hum from the beginning of a recording, one slice a channel; call it before the first sample.
+    /// Not for the audio thread.
+    pub fn prime_hum<C: AsRef<[f32]>>(&mut self, beginning: &[C]) {
+        for (hum, samples) in self.hum.iter_mut().zip(beginning) {
+            hum.prime(samples.as_ref());
+        }
+        self.start_from_initial();
+    }
+
+    /// The mains frequency in Hz, if hum is being taken out of a channel.
+    #[must_use]
+    pub fn mains_hz(&self, channel: usize) -> Option<f64> {
+        self.hum.get(channel).and_then(HumCanceller::mains_hz)
     }
 
     /// How deep the noise is taken down, 0 (not at all) to [`FULL_AMOUNT_DB`] and above (wholly). Any thread that owns
@@ -183,6 +215,9 @@ impl StreamDenoiser {
         for t in &mut self.trackers {
             t.restart();
         }
+        for hum in &mut self.hum {
+            hum.clear();
+        }
         self.start_from_initial();
         self.settle();
     }
@@ -209,6 +244,9 @@ impl StreamDenoiser {
             for tracker in &self.trackers {
                 n = n.min(tracker.wanted());
             }
+            for hum in &self.hum {
+                n = n.min(hum.wanted());
+            }
             self.process_piece(block, start, n);
             start += n;
         }
@@ -222,9 +260,22 @@ impl StreamDenoiser {
             }
         }
         for group in &mut self.groups {
-            let input =
-                &self.clean_input[group.first_channel..group.first_channel + group.channels];
-            group.stages.process(input, n);
+            let channels = group.first_channel..group.first_channel + group.channels;
+            for (c, channel) in channels.clone().enumerate() {
+                let hum = &mut self.hum[channel];
+                let input = &self.clean_input[channel][..n];
+                if hum.process(input, &mut self.without_hum[channel][..n]) {
+                    let tracker = &self.trackers[channel];
+                    let noise = if self.adaptive && tracker.has_estimate() {
+                        tracker.estimate()
+                    } else {
+                        &self.initial[channel]
+                    };
+                    hum.soften_into(noise, &mut self.left);
+                    group.set_noise(c, &self.left);
+                }
+            }
+            group.stages.process(&self.without_hum[channels], n);
         }
         let target = self.mix.target();
         let from = self.mix.now();
@@ -248,10 +299,16 @@ impl StreamDenoiser {
         for group in &mut self.groups {
             for c in 0..group.channels {
                 let channel = group.first_channel + c;
-                if self.trackers[channel].push(&[&self.clean_input[channel][..n]]) {
-                    for node in group.stages.nodes_mut() {
-                        node.set_noise(c, self.trackers[channel].estimate());
-                    }
+                // What was learned has hum in it, what is found has not.
+                let heard = if self.following {
+                    &self.clean_input[channel]
+                } else {
+                    &self.without_hum[channel]
+                };
+                if self.trackers[channel].push(&[&heard[..n]]) {
+                    let noise = self.trackers[channel].estimate();
+                    self.hum[channel].soften_into(noise, &mut self.left);
+                    group.set_noise(c, &self.left);
                 }
             }
         }

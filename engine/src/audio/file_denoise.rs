@@ -21,6 +21,8 @@ const BLOCK_FRAMES: usize = 8192;
 pub const LEAST_NOISE_SECONDS: f64 = 0.02;
 /// Longest stretch that noise is learned from, in seconds; what lies beyond is not read.
 pub const MOST_NOISE_SECONDS: f64 = 60.0;
+/// Hum is known from so much of a recording before it is denoised, in seconds.
+const HUM_SECONDS: f64 = 10.0;
 /// Samples louder than this count as broken (the stream denoiser silences them too).
 const BROKEN_ABOVE: f32 = 1e4;
 
@@ -216,9 +218,14 @@ pub fn denoise_file(
     let format = job.format.unwrap_or_else(|| format_like(spec.format));
     // Before the work, so that a wrong output is told at once.
     let mut writer = AudioWriter::create(&job.output, spec.rate_hz, spec.channels, format)?;
+    let beginning = if method.takes_hum() {
+        read_beginning(&job.input, HUM_SECONDS)?
+    } else {
+        Vec::new()
+    };
     let (spectra, mut tracking) = match &job.noise {
         FileNoise::Adaptive => {
-            let tracking = primed(&job.input, method.lowest_hz(), observer)?;
+            let tracking = primed(&job.input, method, &beginning, observer)?;
             (tracking.estimates(), Some(tracking))
         }
         FileNoise::Stretch { start, end } => {
@@ -230,6 +237,7 @@ pub fn denoise_file(
         }
     };
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
+    denoiser.prime_hum(&beginning);
     denoiser.start_with(job.amount_db, job.heard);
     let latency = denoiser.latency_samples();
     let mut report = FileReport {
@@ -296,12 +304,18 @@ fn followed(
 /// Trackers that have heard the beginning of a file.
 fn primed(
     path: &Path,
-    lowest_hz: f32,
+    method: &Method,
+    beginning: &[Vec<f32>],
     observer: FileObserver<'_>,
 ) -> Result<Tracking, FileDenoiseError> {
     let mut reader = AudioReader::open(path)?;
     let spec = reader.spec();
-    let mut tracking = Tracking::new(spec.rate_hz, spec.channels).expecting_from(lowest_hz);
+    let mut tracking =
+        Tracking::new(spec.rate_hz, spec.channels).expecting_from(method.lowest_hz());
+    if method.takes_hum() {
+        tracking = tracking.deaf_to_hum(spec.rate_hz);
+    }
+    tracking.prime_hum(beginning);
     let mut blocks = Blocks::new(spec.channels);
     let mut left = (PRIMING_SECONDS * f64::from(spec.rate_hz)) as usize;
     while left > 0 {
@@ -320,6 +334,8 @@ fn primed(
             return Err(FileDenoiseError::Stopped);
         }
     }
+    // It is heard from the start again.
+    tracking.prime_hum(beginning);
     Ok(tracking)
 }
 
@@ -344,9 +360,18 @@ pub fn denoise_signal(
     samples: &[f32],
     noise: SignalNoise,
 ) -> Result<Vec<f32>, WaveformError> {
+    let heard = (HUM_SECONDS * f64::from(rate_hz)) as usize;
+    let beginning = [samples.get(..heard).unwrap_or(samples)];
     let (spectra, mut tracking) = match noise {
         SignalNoise::Adaptive => {
-            let tracking = Tracking::of_signal(rate_hz, samples, method.lowest_hz());
+            let mut tracking = Tracking::new(rate_hz, 1).expecting_from(method.lowest_hz());
+            if method.takes_hum() {
+                tracking = tracking.deaf_to_hum(rate_hz);
+            }
+            tracking.prime_hum(&beginning);
+            let primed = (PRIMING_SECONDS * f64::from(rate_hz)) as usize;
+            tracking.hear(&[samples], samples.len().min(primed));
+            tracking.prime_hum(&beginning);
             (tracking.estimates(), Some(tracking))
         }
         SignalNoise::Followed(spectrum) => {
@@ -356,6 +381,7 @@ pub fn denoise_signal(
         SignalNoise::Fixed(spectrum) => (vec![spectrum], None),
     };
     let mut denoiser = method.stream(rate_hz, 1, &spectra)?;
+    denoiser.prime_hum(&beginning);
     let latency = denoiser.latency_samples();
     let mut signal = samples.to_vec();
     signal.resize(samples.len() + latency, 0.0);
@@ -487,6 +513,28 @@ fn process(denoiser: &mut MethodStream, channels: &mut [Vec<f32>], start: usize,
         .map(|c| c.get_mut(start..start + n).unwrap_or_default())
         .collect();
     denoiser.process(&mut block);
+}
+
+/// The beginning of a file, per channel.
+fn read_beginning(path: &Path, seconds: f64) -> Result<Vec<Vec<f32>>, FileDenoiseError> {
+    let mut reader = AudioReader::open(path)?;
+    let spec = reader.spec();
+    let wanted = (seconds * f64::from(spec.rate_hz)) as usize;
+    let mut beginning = vec![Vec::new(); spec.channels];
+    let mut blocks = Blocks::new(spec.channels);
+    let mut left = wanted;
+    while left > 0 {
+        let frames = blocks.read(&mut reader)?.min(left);
+        if frames == 0 {
+            break;
+        }
+        blocks.count_broken(frames);
+        for (out, channel) in beginning.iter_mut().zip(&blocks.channels) {
+            out.extend_from_slice(channel.get(..frames).unwrap_or_default());
+        }
+        left -= frames;
+    }
+    Ok(beginning)
 }
 
 /// A stretch of a file, per channel.

@@ -28,6 +28,12 @@ impl Method {
         }
     }
 
+    /// Whether its streams take mains hum out by themselves; windows of samples are too short for that.
+    #[must_use]
+    pub const fn takes_hum(&self) -> bool {
+        matches!(self, Self::Spectral(_))
+    }
+
     /// A stream that takes the noise for known: one spectrum for all channels, or one a channel. Allocates; not for the
     /// audio thread.
     ///
@@ -93,6 +99,13 @@ impl MethodStream {
         match self {
             Self::Spectral(s) => s.prime_noise(noise),
             Self::Waveform(s) => s.set_noise(&NoiseSource::Known(noise.to_vec())),
+        }
+    }
+
+    /// Gets to know mains hum from the beginning of a recording, see [`StreamDenoiser::prime_hum`].
+    pub fn prime_hum<C: AsRef<[f32]>>(&mut self, beginning: &[C]) {
+        if let Self::Spectral(s) = self {
+            s.prime_hum(beginning);
         }
     }
 

@@ -90,11 +90,23 @@ impl Streams {
     }
 
     fn take_tracking_from(&mut self, other: &mut Self) {
+        self.with_each_channel_of(other, StreamDenoiser::take_tracking_from);
+    }
+
+    fn take_hum_from(&mut self, other: &mut Self) {
+        self.with_each_channel_of(other, StreamDenoiser::take_hum_from);
+    }
+
+    fn with_each_channel_of(
+        &mut self,
+        other: &mut Self,
+        take: fn(&mut StreamDenoiser, usize, &mut StreamDenoiser, usize),
+    ) {
         for channel in 0..self.channels {
             if let (Some((mine, c)), Some((theirs, d))) =
                 (self.of_channel(channel), other.of_channel(channel))
             {
-                mine.take_tracking_from(c, theirs, d);
+                take(mine, c, theirs, d);
             }
         }
     }
@@ -301,6 +313,7 @@ impl SwappableDenoiser {
             incoming.streams.set_tracking(true);
             incoming.streams.take_tracking_from(&mut self.current);
         }
+        incoming.streams.take_hum_from(&mut self.current);
         self.retired = Some(std::mem::replace(&mut self.current, incoming.streams));
     }
 
@@ -419,6 +432,7 @@ impl<'a> Pieces<'a> {
 mod tests {
     use super::*;
     use crate::audio::embedded;
+    use crate::audio::hum::tests::hum;
     use crate::audio::model::{DenoiserModel, Mode};
     use crate::rng::StableRng;
 
@@ -639,5 +653,30 @@ mod tests {
         for pair in x[latency + 1..].windows(2) {
             assert!((pair[1] - pair[0]).abs() < 0.002, "a click");
         }
+    }
+
+    #[test]
+    fn hum_stays_away_across_a_swap() {
+        let guitar = model("guitar");
+        let streams = || {
+            let chain = guitar.chain(Mode::Live).unwrap();
+            let mut streams = Box::new(Streams::new(chain, RATE_HZ, 1, true));
+            // Nothing but the canceller takes it out.
+            streams.set_tracking(false);
+            streams.assume_noise(0, &NoiseSpectrum::white(RATE_HZ, 1e-9));
+            streams
+        };
+        let mut sound = vec![hum(RATE_HZ, 50.0, 6.0)];
+        let power = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
+        let mut denoiser = SwappableDenoiser::new(streams());
+        denoiser.set_tracking(false);
+        let second = RATE_HZ as usize;
+        run(&mut denoiser, &mut sound, 0, 4 * second);
+        denoiser.swap_in(streams()).ok().unwrap();
+        run(&mut denoiser, &mut sound, 4 * second, 6 * second);
+        assert!(denoiser.take_retired().is_some());
+        let (first, last) = (&sound[0][..second], &sound[0][5 * second..]);
+        assert!(power(first) > 0.5, "{}", power(first));
+        assert!(power(last) < 1e-3, "{}", power(last));
     }
 }

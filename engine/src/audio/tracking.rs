@@ -1,5 +1,6 @@
 //! Blind noise tracking of whole recordings: trackers that have heard the beginning before it is denoised.
 
+use super::hum::HumCanceller;
 use super::noise::NoiseSpectrum;
 use super::noise_tracker::NoiseTracker;
 
@@ -9,6 +10,9 @@ pub const PRIMING_SECONDS: f64 = 30.0;
 /// One tracker a channel.
 pub struct Tracking {
     trackers: Vec<NoiseTracker>,
+    /// What takes hum out before the trackers hear it, and a piece without it; none if they are to hear it.
+    hum: Vec<HumCanceller>,
+    without_hum: Vec<f32>,
 }
 
 impl Tracking {
@@ -28,6 +32,23 @@ impl Tracking {
             trackers: (0..channels)
                 .map(|number| NoiseTracker::of_channel(rate_hz, number))
                 .collect(),
+            hum: Vec::new(),
+            without_hum: Vec::new(),
+        }
+    }
+
+    /// Does not hear the mains hum that a [`super::denoiser::StreamDenoiser`] takes out by itself.
+    #[must_use]
+    pub fn deaf_to_hum(mut self, rate_hz: u32) -> Self {
+        let channels = self.trackers.len();
+        self.hum = (0..channels).map(|_| HumCanceller::new(rate_hz)).collect();
+        self
+    }
+
+    /// Knows the hum at the beginning of a recording, one slice a channel, before that is heard.
+    pub fn prime_hum<C: AsRef<[f32]>>(&mut self, beginning: &[C]) {
+        for (hum, samples) in self.hum.iter_mut().zip(beginning) {
+            hum.prime(samples.as_ref());
         }
     }
 
@@ -68,8 +89,14 @@ impl Tracking {
     /// Takes in samples `start..start + n` of every channel, `n` up to [`Self::wanted`]; true when estimates changed.
     pub fn push<C: AsRef<[f32]>>(&mut self, channels: &[C], start: usize, n: usize) -> bool {
         let mut changed = false;
-        for (tracker, samples) in self.trackers.iter_mut().zip(channels) {
-            changed |= tracker.push(&[samples.as_ref().get(start..start + n).unwrap_or_default()]);
+        for (channel, (tracker, samples)) in self.trackers.iter_mut().zip(channels).enumerate() {
+            let mut heard = samples.as_ref().get(start..start + n).unwrap_or_default();
+            if let Some(hum) = self.hum.get_mut(channel) {
+                self.without_hum.resize(heard.len(), 0.0);
+                hum.process(heard, &mut self.without_hum);
+                heard = &self.without_hum;
+            }
+            changed |= tracker.push(&[heard]);
         }
         changed
     }

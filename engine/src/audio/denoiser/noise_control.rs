@@ -13,9 +13,8 @@ impl StreamDenoiser {
         initial.copy_from(noise);
         for group in &mut self.groups {
             if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
-                for node in group.stages.nodes_mut() {
-                    node.set_noise(channel - group.first_channel, noise);
-                }
+                self.hum[channel].soften_into(noise, &mut self.left);
+                group.set_noise(channel - group.first_channel, &self.left);
             }
         }
     }
@@ -100,10 +99,22 @@ impl StreamDenoiser {
         }
         for group in &mut self.groups {
             if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
-                for node in group.stages.nodes_mut() {
-                    node.set_noise(channel - group.first_channel, mine.estimate());
-                }
+                self.hum[channel].soften_into(mine.estimate(), &mut self.left);
+                group.set_noise(channel - group.first_channel, &self.left);
             }
+        }
+    }
+
+    /// Goes on taking hum out of `channel` where `other`, which hears the same and is about to end, left off in its
+    /// `other_channel`. Never allocates.
+    pub fn take_hum_from(&mut self, channel: usize, other: &mut Self, other_channel: usize) {
+        if self.rate_hz != other.rate_hz {
+            return;
+        }
+        if let (Some(mine), Some(theirs)) =
+            (self.hum.get_mut(channel), other.hum.get_mut(other_channel))
+        {
+            std::mem::swap(mine, theirs);
         }
     }
 }

@@ -1,0 +1,303 @@
+//! The harmonics of a hum: amplitude and phase of each, followed through the music.
+
+use realfft::num_complex::Complex32;
+
+use super::comb::{Comb, turned_back};
+use super::search::TOLERANCE;
+
+/// Most harmonics; at 50 Hz up to 4.8 kHz.
+pub(super) const MOST: usize = 96;
+/// Hops over which an amplitude is averaged, 2 s.
+const MEMORY: usize = 24;
+/// Harmonics are put to the proof over so many hops, 0.6 s, and as many after: what they hold must be the same amplitude and
+/// phase, but for this share. Notes decay, and are a little out of tune.
+const HALF_PROOF: usize = 7;
+const SAME: f32 = 0.3;
+/// The first hops are not counted, until the frequency has settled.
+const SETTLING: usize = 2;
+/// Hum is believed when so many of the first harmonics pass, ...
+const PASS: usize = 5;
+const AMONG: usize = 24;
+/// ... and so many times a harmonic and the next, so that no note of a harmonic's pitch passes for hum, ...
+const PAIRS: usize = 2;
+/// ... and of those that seem to be there at least this share.
+const PASS_SHARE: f32 = 0.25;
+/// It is given up when fewer than this pass so many proofs in a row, 5 s.
+const LEAST: usize = 3;
+const PATIENCE: usize = 4;
+/// A find is put to so many proofs in a row.
+const PROOFS: usize = 3;
+/// Share of a measured error of the phase that is made up for at once, and of that which is taken for one of the frequency.
+const PHASE_GAIN: f64 = 0.7;
+const FREQUENCY_GAIN: f64 = 0.3;
+/// A harmonic's amplitude moves by at most so many of its usual deviations, times the share of a hop.
+const CLIP: f32 = 2.0;
+/// How fast the usual deviation, a median, follows, in nepers a hop.
+const DEVIATION_RATE: f32 = 0.075;
+/// A harmonic counts wholly if its amplitude is this many usual deviations, and not at all below the other.
+const FULL: f32 = 1.2;
+const NOTHING: f32 = 0.6;
+/// The common level changes if at least so many harmonics say so, ...
+const LEVEL_LINES: usize = 4;
+/// ... by more than this and by more than so many times the uncertainty of what they say, which must not exceed the third.
+const LEVEL_CHANGE: f32 = 0.2;
+const LEVEL_SURE: f32 = 4.0;
+const LEVEL_UNCERTAINTY: f32 = 0.08;
+/// Below this share of what it was, the hum is gone.
+const GONE: f32 = 0.1;
+
+/// What became of the hum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes on.
+    Goes,
+    /// It is no hum after all, or it is gone.
+    Gone,
+}
+
+/// The harmonics.
+pub(super) struct Lines {
+    nominal_hz: f64,
+    hop_seconds: f64,
+    pub(super) comb: Comb,
+    measured: Vec<Complex32>,
+    amplitude: Vec<Complex32>,
+    deviation: Vec<f32>,
+    weight: Vec<f32>,
+    ratios: Vec<f32>,
+    hops: usize,
+    /// Hops since the comb started.
+    heard: usize,
+    /// Means over the halves of the proof under way, hops in it, whether one has been passed, and how many have failed since.
+    halves: [Vec<Complex32>; 2],
+    watched: usize,
+    proven: bool,
+    failed: usize,
+}
+
+impl Lines {
+    /// Allocates everything it will ever need.
+    pub(super) fn new(rate_hz: u32, hop: usize) -> Self {
+        Self {
+            nominal_hz: 0.0,
+            hop_seconds: hop as f64 / f64::from(rate_hz),
+            comb: Comb::new(rate_hz, MOST),
+            measured: vec![Complex32::default(); MOST],
+            amplitude: vec![Complex32::default(); MOST],
+            deviation: vec![0.0; MOST],
+            weight: vec![0.0; MOST],
+            ratios: vec![0.0; MOST],
+            hops: 0,
+            heard: 0,
+            halves: std::array::from_fn(|_| vec![Complex32::default(); MOST]),
+            watched: 0,
+            proven: false,
+            failed: 0,
+        }
+    }
+
+    /// Starts at `hz`, near `nominal_hz`, with `count` harmonics.
+    pub(super) fn start(&mut self, nominal_hz: f64, hz: f64, count: usize) {
+        self.nominal_hz = nominal_hz;
+        self.comb.start(hz, count);
+        self.amplitude.fill(Complex32::default());
+        self.deviation.fill(0.0);
+        self.weight.fill(0.0);
+        self.hops = 0;
+        self.heard = 0;
+        self.begin_proof();
+        self.proven = false;
+        self.failed = 0;
+    }
+
+    /// Whether it has been watched for long enough.
+    pub(super) const fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// How far a harmonic is believed, 0 to 1.
+    pub(super) fn weight(&self, h: usize) -> f32 {
+        self.weight[h]
+    }
+
+    /// Amplitude of a harmonic, in full scale.
+    pub(super) fn amplitude(&self, h: usize) -> Complex32 {
+        self.amplitude[h]
+    }
+
+    /// Ends a hop. `angle` is by how much the fundamental was turned ahead.
+    pub(super) fn end_hop(&mut self, hop: usize) -> (Fate, f64) {
+        self.comb.end_hop(hop, &mut self.measured);
+        self.heard += 1;
+        if self.heard < 2 {
+            return (Fate::Goes, 0.0);
+        }
+        self.hops += 1;
+        let count = self.comb.count();
+        if self.hops == 1 {
+            self.amplitude[..count].copy_from_slice(&self.measured[..count]);
+            for (deviation, a) in self.deviation.iter_mut().zip(&self.amplitude).take(count) {
+                *deviation = 0.5 * a.norm();
+            }
+            self.weigh();
+            return (Fate::Goes, 0.0);
+        }
+        let angle = self.follow_phase();
+        let gone = self.proven && self.follow_level() < GONE;
+        self.average();
+        self.weigh();
+        (if gone { Fate::Gone } else { self.prove() }, angle)
+    }
+
+    /// Turns the comb to where the harmonics say it is.
+    fn follow_phase(&mut self) -> f64 {
+        // Harmonics whose phase may have gone round since the start say nothing yet.
+        let count = self.comb.count().min(4 + 2 * self.hops);
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for h in 0..count {
+            let (z, a, s) = (self.measured[h], self.amplitude[h], self.deviation[h]);
+            let error = (z - a).norm();
+            let trust = (s / error.max(1e-20)).min(1.0) * self.weight[h];
+            let clear = (a.norm_sqr() / (s * s + error * error).max(1e-20) * trust).min(100.0);
+            let order = (h + 1) as f64;
+            let turned = z * a.conj();
+            let angle = f64::from(libm::atan2f(turned.im, turned.re));
+            sum += f64::from(clear) * order * angle;
+            weights += f64::from(clear) * order * order;
+        }
+        let angle = sum / weights.max(1e-9);
+        let hz =
+            self.comb.hz() + FREQUENCY_GAIN * angle / (std::f64::consts::TAU * self.hop_seconds);
+        let reach = 1.25 * TOLERANCE * self.nominal_hz;
+        let hz = hz.clamp(self.nominal_hz - reach, self.nominal_hz + reach);
+        let angle = PHASE_GAIN * angle;
+        self.comb.steer(hz, angle);
+        for (h, z) in self.measured.iter_mut().enumerate() {
+            *z *= turned_back(h, angle);
+        }
+        angle
+    }
+
+    /// A volume control changes all harmonics at once, and sooner than averages follow. By how much it did.
+    fn follow_level(&mut self) -> f32 {
+        let mut said = 0;
+        for h in 0..self.comb.count() {
+            let power = self.amplitude[h].norm_sqr();
+            if self.weight[h] > 0.5 && power > 0.0 {
+                self.ratios[said] = (self.measured[h] * self.amplitude[h].conj()).re / power;
+                said += 1;
+            }
+        }
+        if said < LEVEL_LINES {
+            return 1.0;
+        }
+        let ratios = &mut self.ratios[..said];
+        let level = median(ratios);
+        for r in ratios.iter_mut() {
+            *r = (*r - level).abs();
+        }
+        let uncertainty = 1.5 * median(ratios) / libm::sqrtf(said as f32);
+        let change = (level - 1.0).abs();
+        let sure = uncertainty < LEVEL_UNCERTAINTY;
+        if !sure || change < LEVEL_CHANGE.max(LEVEL_SURE * uncertainty) {
+            return 1.0;
+        }
+        let level = level.max(0.0);
+        for (a, s) in self.amplitude.iter_mut().zip(&mut self.deviation) {
+            *a *= level;
+            *s *= level;
+        }
+        level
+    }
+
+    /// Averages, with little regard for what is far from the average: notes.
+    fn average(&mut self) {
+        let share = (1.0 / self.hops as f32).max(1.0 / MEMORY as f32);
+        for h in 0..self.comb.count() {
+            let error = self.measured[h] - self.amplitude[h];
+            let size = error.norm();
+            let s = &mut self.deviation[h];
+            self.amplitude[h] += error * (share * (CLIP * *s / size.max(1e-20)).min(1.0));
+            if self.hops > 3 {
+                let rate = if size > *s {
+                    DEVIATION_RATE
+                } else {
+                    -DEVIATION_RATE
+                };
+                *s *= libm::expf(rate);
+            }
+        }
+    }
+
+    fn weigh(&mut self) {
+        for h in 0..self.comb.count() {
+            let clear = self.amplitude[h].norm() / self.deviation[h].max(1e-20);
+            self.weight[h] = ((clear - NOTHING) / (FULL - NOTHING)).clamp(0.0, 1.0);
+        }
+    }
+
+    fn begin_proof(&mut self) {
+        self.watched = 0;
+        for half in &mut self.halves {
+            half.fill(Complex32::default());
+        }
+    }
+
+    /// Goes on with the proof, and judges when it is complete.
+    fn prove(&mut self) -> Fate {
+        if self.hops <= SETTLING {
+            return Fate::Goes;
+        }
+        let half = &mut self.halves[self.watched / HALF_PROOF];
+        for (sum, z) in half.iter_mut().zip(&self.measured) {
+            *sum += z / HALF_PROOF as f32;
+        }
+        self.watched += 1;
+        if self.watched < 2 * HALF_PROOF {
+            return Fate::Goes;
+        }
+        let [first, second] = &self.halves;
+        let (mut passed, mut early, mut seeming, mut pairs) = (0, 0, 0, 0);
+        let mut passed_before = false;
+        for h in 0..self.comb.count() {
+            let there = self.weight[h] > 0.5;
+            let passes = there && (second[h] - first[h]).norm() < SAME * first[h].norm();
+            passed += usize::from(passes);
+            early += usize::from(passes && h < AMONG);
+            seeming += usize::from(there && h < AMONG);
+            pairs += usize::from(passes && passed_before && h < AMONG);
+            passed_before = passes;
+        }
+        self.begin_proof();
+        if early >= PASS && pairs >= PAIRS && early as f32 >= PASS_SHARE * seeming as f32 {
+            self.proven = true;
+        }
+        if passed >= if self.proven { LEAST } else { MOST } {
+            self.failed = 0;
+        } else {
+            self.failed += 1;
+        }
+        let patience = if self.proven { PATIENCE } else { PROOFS };
+        if self.failed < patience {
+            Fate::Goes
+        } else {
+            Fate::Gone
+        }
+    }
+
+    /// Runs forwards from now on after everything was heard backwards.
+    pub(super) fn turn_round(&mut self) {
+        self.comb.turn_round();
+        self.heard = 0;
+        self.begin_proof();
+        for a in &mut self.amplitude {
+            *a = a.conj();
+        }
+    }
+}
+
+/// The median; sorts. Of nothing, 0.
+fn median(values: &mut [f32]) -> f32 {
+    values.sort_unstable_by(f32::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

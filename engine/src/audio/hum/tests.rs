@@ -1,0 +1,230 @@
+use super::*;
+use crate::rng::StableRng;
+
+const RATE_HZ: u32 = 48_000;
+
+/// Hum of 40 harmonics of a frequency that drifts by 0.05 Hz; power 1.
+pub(in crate::audio) fn hum(rate_hz: u32, mains_hz: f64, seconds: f64) -> Vec<f32> {
+    let mut rng = StableRng::new(7, 0);
+    let lines: Vec<(f64, f64, f64)> = (1..=40)
+        .map(|h| {
+            let h = f64::from(h);
+            (h, 1.0 / h, rng.uniform_in(0.0, std::f64::consts::TAU))
+        })
+        .collect();
+    let mut turn = 0.0;
+    let mut x: Vec<f32> = (0..(seconds * f64::from(rate_hz)) as usize)
+        .map(|i| {
+            let t = i as f64 / f64::from(rate_hz);
+            let hz = mains_hz + 0.05 * libm::sin(0.3 * t + 1.0);
+            turn += std::f64::consts::TAU * hz / f64::from(rate_hz);
+            let line = |(h, a, p): &(f64, f64, f64)| a * libm::sin(h * turn + p);
+            lines.iter().map(line).sum::<f64>() as f32
+        })
+        .collect();
+    let scale = libm::sqrtf(1.0 / power(&x) as f32);
+    for x in &mut x {
+        *x *= scale;
+    }
+    x
+}
+
+fn noise(n: usize, scale: f32, seed: u64) -> Vec<f32> {
+    let mut rng = StableRng::new(seed, 1);
+    (0..n).map(|_| scale * rng.normal() as f32).collect()
+}
+
+/// A plucked note every second and a half.
+fn notes(rate_hz: u32, n: usize, pitches_hz: &[f64]) -> Vec<f32> {
+    (0..n)
+        .map(|i| {
+            let t = i as f64 / f64::from(rate_hz);
+            let since = t % 1.5;
+            let hz = pitches_hz[(t / 1.5) as usize % pitches_hz.len()];
+            let partial = |k: i32| {
+                let k = f64::from(k);
+                libm::exp(-since * (1.0 + 0.5 * k)) / k
+                    * libm::sin(std::f64::consts::TAU * k * hz * since)
+            };
+            (0.5 * (1..10).map(partial).sum::<f64>()) as f32
+        })
+        .collect()
+}
+
+fn power(x: &[f32]) -> f64 {
+    x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len().max(1) as f64
+}
+
+/// Power of what is left of the hum, relative to it, in dB.
+fn left_db(output: &[f32], wanted: &[f32], hum: &[f32], from: usize) -> f64 {
+    let error: Vec<f32> = output.iter().zip(wanted).map(|(y, x)| y - x).collect();
+    10.0 * libm::log10(power(&error[from..]) / power(&hum[from..]))
+}
+
+fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+#[test]
+fn hum_goes_at_every_rate() {
+    for (rate_hz, mains_hz) in [
+        (48_000, 50.0),
+        (44_100, 60.0),
+        (96_000, 50.0),
+        (8_000, 60.0),
+    ] {
+        let hum = hum(rate_hz, mains_hz, 8.0);
+        let room = noise(hum.len(), 0.01, 3);
+        let mut canceller = HumCanceller::new(rate_hz);
+        let mut out = vec![0.0; hum.len()];
+        canceller.process(&sum(&hum, &room), &mut out);
+        let left = left_db(&out, &room, &hum, 4 * rate_hz as usize);
+        println!("{rate_hz}: {left}");
+        assert!(left < -30.0, "{rate_hz}: {left}");
+        let found = canceller.mains_hz().unwrap();
+        assert!((found - mains_hz).abs() < 0.06, "{found}");
+    }
+}
+
+#[test]
+fn notes_over_hum_stay_whole_even_close_to_its_own_pitch() {
+    let hum: Vec<f32> = hum(RATE_HZ, 50.0, 10.0).iter().map(|x| 0.1 * x).collect();
+    for (pitches_hz, most) in [([98.0, 146.8, 220.0], -25.0), ([100.4, 150.3, 200.7], -6.0)] {
+        let music = notes(RATE_HZ, hum.len(), &pitches_hz);
+        let mut canceller = HumCanceller::new(RATE_HZ);
+        let input = sum(&hum, &music);
+        canceller.prime(&input);
+        let mut out = vec![0.0; hum.len()];
+        canceller.process(&input, &mut out);
+        let left = left_db(&out, &music, &hum, 0);
+        println!("{pitches_hz:?}: {left}");
+        assert!(left < most, "{pitches_hz:?}: {left}");
+    }
+}
+
+#[test]
+fn what_is_no_hum_passes_bit_for_bit() {
+    let music = notes(RATE_HZ, 12 * 48_000, &[110.0, 196.0, 82.4, 300.5]);
+    let mixtures = [music.clone(), sum(&music, &noise(music.len(), 0.02, 5))];
+    for input in mixtures {
+        for primed in [false, true] {
+            let mut canceller = HumCanceller::new(RATE_HZ);
+            if primed {
+                canceller.prime(&input);
+            }
+            let mut out = vec![0.0; input.len()];
+            canceller.process(&input, &mut out);
+            assert_eq!(input, out);
+        }
+    }
+}
+
+#[test]
+fn a_long_note_is_no_hum() {
+    for hz in [100.0, 120.0, 200.0] {
+        let note: Vec<f32> = (0..10 * 48_000)
+            .map(|i| {
+                let turn = std::f64::consts::TAU * hz * f64::from(i) / 48_000.0;
+                (1..8)
+                    .map(|k| libm::sin(f64::from(k) * turn) / f64::from(k))
+                    .sum::<f64>() as f32
+            })
+            .collect();
+        let mut canceller = HumCanceller::new(RATE_HZ);
+        let mut out = vec![0.0; note.len()];
+        canceller.process(&note, &mut out);
+        println!("{hz}: {:?}", canceller.mains_hz());
+        assert_eq!(note, out, "{hz}");
+    }
+}
+
+#[test]
+fn primed_it_is_gone_from_the_first_sample() {
+    let hum = hum(RATE_HZ, 60.0, 9.0);
+    let room = noise(hum.len(), 0.01, 4);
+    let input = sum(&hum, &room);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    canceller.prime(&input);
+    let mut out = vec![0.0; hum.len()];
+    canceller.process(&input, &mut out);
+    let second = 48_000;
+    let left = left_db(&out[..second], &room[..second], &hum[..second], 0);
+    println!("{left}");
+    assert!(left < -25.0, "{left}");
+    // Known from too little, it is looked for as in a stream.
+    canceller.prime(&input[..1000]);
+    assert!(!canceller.is_active());
+}
+
+#[test]
+fn hum_that_stops_is_not_put_in_its_place() {
+    let mut hum = hum(RATE_HZ, 50.0, 10.0);
+    hum[5 * 48_000..].fill(0.0);
+    let room = noise(hum.len(), 0.01, 6);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut out = vec![0.0; hum.len()];
+    canceller.process(&sum(&hum, &room), &mut out);
+    let from = 5 * 48_000 + 48_000 * 3 / 10;
+    let excess = 10.0 * libm::log10(power(&out[from..]) / power(&room[from..]));
+    println!("{excess}");
+    assert!(excess < 0.5, "{excess}");
+}
+
+#[test]
+fn a_volume_control_is_followed_at_once() {
+    let mut hum = hum(RATE_HZ, 50.0, 10.0);
+    for x in &mut hum[5 * 48_000..] {
+        *x *= 0.4;
+    }
+    let room = noise(hum.len(), 0.003, 8);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut out = vec![0.0; hum.len()];
+    canceller.process(&sum(&hum, &room), &mut out);
+    let from = 5 * 48_000 + 48_000 * 4 / 10;
+    let left = left_db(&out, &room, &hum, from);
+    println!("{left}");
+    assert!(left < -15.0, "{left}");
+}
+
+#[test]
+fn pieces_of_any_length_give_the_same_bits_and_clear_forgets() {
+    let hum = hum(RATE_HZ, 50.0, 6.0);
+    let input = sum(&hum, &noise(hum.len(), 0.01, 9));
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut whole = vec![0.0; input.len()];
+    canceller.process(&input, &mut whole);
+    assert!(canceller.is_active());
+    for length in [1, 7, 64, 441, 4096] {
+        canceller.clear();
+        assert!(!canceller.is_active());
+        let mut pieces = vec![0.0; input.len()];
+        for (x, y) in input.chunks(length).zip(pieces.chunks_mut(length)) {
+            canceller.process(x, y);
+        }
+        assert_eq!(whole, pieces, "{length}");
+    }
+}
+
+#[test]
+fn the_noise_that_is_left_has_no_lines_but_the_rest() {
+    let hum = hum(RATE_HZ, 50.0, 6.0);
+    let room = noise(hum.len(), 0.01, 10);
+    let input = sum(&hum, &room);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let learned = NoiseSpectrum::learn(RATE_HZ, &[&input]).unwrap();
+    let mut left = NoiseSpectrum::white(RATE_HZ, 0.0);
+    canceller.soften_into(&learned, &mut left);
+    assert_eq!(learned, left);
+    let mut out = vec![0.0; input.len()];
+    canceller.process(&input, &mut out);
+    canceller.soften_into(&learned, &mut left);
+    let line = 171; // 1000 Hz
+    let change = learned.power()[line] / left.power()[line];
+    println!("{change} {}", left.power()[line]);
+    assert!(change > 20.0, "{change}");
+    assert!(left.power()[line] >= 0.5 * left.power()[line + 4]);
+    let white = NoiseSpectrum::learn(RATE_HZ, &[&room]).unwrap();
+    let above = |s: &NoiseSpectrum| s.power()[900..].iter().sum::<f32>();
+    canceller.soften_into(&white, &mut left);
+    assert!((above(&left) / above(&white) - 1.0).abs() < 0.1);
+}
