@@ -95,7 +95,8 @@ pub struct Contender {
     /// What denoises.
     pub denoiser: Denoiser,
     /// How many diffusion steps, if not as many as the mode has. The whole signal is then worked on at once with one
-    /// noise spectrum, whose level is not followed. Waveform models have one step whatever is asked.
+    /// noise spectrum, whose level is not followed, and hum is not taken out as sines. Waveform models have one step
+    /// whatever is asked.
     pub steps: Option<usize>,
     /// How deep the noise is taken down, see [`crate::audio::denoiser::StreamDenoiser::set_amount_db`].
     pub amount_db: f32,
