@@ -35,6 +35,8 @@ const RESIDUE: f32 = 0.01;
 const LOBE: usize = 3;
 /// A peak is a line if it is this much above the noise around it.
 const PEAK: f32 = 1.5;
+/// Samples beyond this, and those that are no numbers, are taken for broken.
+const BROKEN_ABOVE: f32 = 1e4;
 /// Hops that analysis windows under way may reach back.
 const HOPS_BACK: usize = 2;
 
@@ -136,7 +138,7 @@ impl HumCanceller {
     }
 
     /// Takes hum out of `input`, into `output` of the same length; true if a hop ended, so that [`Self::soften_into`] has
-    /// changed. Input must be finite. Never allocates, locks or waits: safe on the audio thread.
+    /// changed. Broken samples are passed on, but not listened to. Never allocates, locks or waits: safe on the audio thread.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) -> bool {
         let mut ended = false;
         let mut done = 0;
@@ -145,7 +147,8 @@ impl HumCanceller {
             for i in 0..n {
                 let x = input[done + i];
                 output[done + i] = x - self.hum[self.filled + i];
-                self.heard[self.filled + i] = x;
+                let usable = x.abs() <= BROKEN_ABOVE;
+                self.heard[self.filled + i] = if usable { x } else { 0.0 };
             }
             self.filled += n;
             done += n;

@@ -228,3 +228,24 @@ fn the_noise_that_is_left_has_no_lines_but_the_rest() {
     canceller.soften_into(&white, &mut left);
     assert!((above(&left) / above(&white) - 1.0).abs() < 0.1);
 }
+
+#[test]
+fn broken_samples_do_not_last() {
+    let hum = hum(RATE_HZ, 50.0, 8.0);
+    let room = noise(hum.len(), 0.01, 11);
+    let mut input = sum(&hum, &room);
+    input[120_000..120_500].fill(f32::NAN);
+    input[200_000] = f32::INFINITY;
+    input[200_001] = 1e30;
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    for primed in [false, true] {
+        canceller.clear();
+        if primed {
+            canceller.prime(&input);
+        }
+        let mut out = vec![0.0; input.len()];
+        canceller.process(&input, &mut out);
+        let left = left_db(&out, &room, &hum, 7 * 48_000);
+        assert!(left < -25.0, "{left}");
+    }
+}
