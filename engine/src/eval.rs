@@ -442,7 +442,7 @@ impl Run<'_> {
         };
         take(noisy.clone(), 0.0);
         let tracking =
-            (!self.options.knows_noise).then(|| Tracking::of_signal(rate_hz, noisy, 0.0));
+            (!self.options.knows_noise).then(|| Tracking::of_signal(rate_hz, noisy, 0.0, &[]));
         let tracked = tracking.as_ref().and_then(Tracking::first_estimate);
         if self.options.classical {
             for baseline in standard_set(rate_hz) {

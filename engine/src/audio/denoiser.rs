@@ -167,11 +167,11 @@ impl StreamDenoiser {
         }
     }
 
-    /// Gets to know the hum from the beginning of a recording, one slice a channel; call it before the first sample.
-    /// Not for the audio thread.
-    pub fn prime_hum<C: AsRef<[f32]>>(&mut self, beginning: &[C]) {
-        for (hum, samples) in self.hum.iter_mut().zip(beginning) {
-            hum.prime(samples.as_ref());
+    /// Takes hum out with these, one a channel, which know it from the beginning of the recording (see
+    /// [`HumCanceller::prime`]); call it before the first sample. Not for the audio thread.
+    pub fn start_with_hum(&mut self, hum: &[HumCanceller]) {
+        for (mine, known) in self.hum.iter_mut().zip(hum) {
+            mine.clone_from(known);
         }
         self.start_from_initial();
     }

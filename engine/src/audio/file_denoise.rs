@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file_error::AudioFileError;
+use super::hum::HumCanceller;
 use super::method::{Method, MethodStream};
 use super::mix::Output;
 use super::noise::NoiseSpectrum;
@@ -218,14 +219,13 @@ pub fn denoise_file(
     let format = job.format.unwrap_or_else(|| format_like(spec.format));
     // Before the work, so that a wrong output is told at once.
     let mut writer = AudioWriter::create(&job.output, spec.rate_hz, spec.channels, format)?;
-    let beginning = if method.takes_hum() {
-        read_beginning(&job.input, HUM_SECONDS)?
-    } else {
-        Vec::new()
-    };
+    let hum_until = (HUM_SECONDS * f64::from(spec.rate_hz)) as u64;
+    let (beginning, _) = read_between(&job.input, 0, hum_until, hum_until)?;
+    let hum = method.hum_of(spec.rate_hz, &beginning);
+    drop(beginning);
     let (spectra, mut tracking) = match &job.noise {
         FileNoise::Adaptive => {
-            let tracking = primed(&job.input, method, &beginning, observer)?;
+            let tracking = primed(&job.input, method.lowest_hz(), &hum, observer)?;
             (tracking.estimates(), Some(tracking))
         }
         FileNoise::Stretch { start, end } => {
@@ -237,7 +237,7 @@ pub fn denoise_file(
         }
     };
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
-    denoiser.prime_hum(&beginning);
+    denoiser.start_with_hum(&hum);
     denoiser.start_with(job.amount_db, job.heard);
     let latency = denoiser.latency_samples();
     let mut report = FileReport {
@@ -304,18 +304,15 @@ fn followed(
 /// Trackers that have heard the beginning of a file.
 fn primed(
     path: &Path,
-    method: &Method,
-    beginning: &[Vec<f32>],
+    lowest_hz: f32,
+    hum: &[HumCanceller],
     observer: FileObserver<'_>,
 ) -> Result<Tracking, FileDenoiseError> {
     let mut reader = AudioReader::open(path)?;
     let spec = reader.spec();
-    let mut tracking =
-        Tracking::new(spec.rate_hz, spec.channels).expecting_from(method.lowest_hz());
-    if method.takes_hum() {
-        tracking = tracking.deaf_to_hum(spec.rate_hz);
-    }
-    tracking.prime_hum(beginning);
+    let mut tracking = Tracking::new(spec.rate_hz, spec.channels)
+        .expecting_from(lowest_hz)
+        .without_hum(hum);
     let mut blocks = Blocks::new(spec.channels);
     let mut left = (PRIMING_SECONDS * f64::from(spec.rate_hz)) as usize;
     while left > 0 {
@@ -335,8 +332,7 @@ fn primed(
         }
     }
     // It is heard from the start again.
-    tracking.prime_hum(beginning);
-    Ok(tracking)
+    Ok(tracking.without_hum(hum))
 }
 
 /// What is known of the noise of a signal.
@@ -361,17 +357,10 @@ pub fn denoise_signal(
     noise: SignalNoise,
 ) -> Result<Vec<f32>, WaveformError> {
     let heard = (HUM_SECONDS * f64::from(rate_hz)) as usize;
-    let beginning = [samples.get(..heard).unwrap_or(samples)];
+    let hum = method.hum_of(rate_hz, &[samples.get(..heard).unwrap_or(samples)]);
     let (spectra, mut tracking) = match noise {
         SignalNoise::Adaptive => {
-            let mut tracking = Tracking::new(rate_hz, 1).expecting_from(method.lowest_hz());
-            if method.takes_hum() {
-                tracking = tracking.deaf_to_hum(rate_hz);
-            }
-            tracking.prime_hum(&beginning);
-            let primed = (PRIMING_SECONDS * f64::from(rate_hz)) as usize;
-            tracking.hear(&[samples], samples.len().min(primed));
-            tracking.prime_hum(&beginning);
+            let tracking = Tracking::of_signal(rate_hz, samples, method.lowest_hz(), &hum);
             (tracking.estimates(), Some(tracking))
         }
         SignalNoise::Followed(spectrum) => {
@@ -381,7 +370,7 @@ pub fn denoise_signal(
         SignalNoise::Fixed(spectrum) => (vec![spectrum], None),
     };
     let mut denoiser = method.stream(rate_hz, 1, &spectra)?;
-    denoiser.prime_hum(&beginning);
+    denoiser.start_with_hum(&hum);
     let latency = denoiser.latency_samples();
     let mut signal = samples.to_vec();
     signal.resize(samples.len() + latency, 0.0);
@@ -515,43 +504,39 @@ fn process(denoiser: &mut MethodStream, channels: &mut [Vec<f32>], start: usize,
     denoiser.process(&mut block);
 }
 
-/// The beginning of a file, per channel.
-fn read_beginning(path: &Path, seconds: f64) -> Result<Vec<Vec<f32>>, FileDenoiseError> {
-    let mut reader = AudioReader::open(path)?;
-    let spec = reader.spec();
-    let wanted = (seconds * f64::from(spec.rate_hz)) as usize;
-    let mut beginning = vec![Vec::new(); spec.channels];
-    let mut blocks = Blocks::new(spec.channels);
-    let mut left = wanted;
-    while left > 0 {
-        let frames = blocks.read(&mut reader)?.min(left);
-        if frames == 0 {
-            break;
-        }
-        blocks.count_broken(frames);
-        for (out, channel) in beginning.iter_mut().zip(&blocks.channels) {
-            out.extend_from_slice(channel.get(..frames).unwrap_or_default());
-        }
-        left -= frames;
-    }
-    Ok(beginning)
-}
-
 /// A stretch of a file, per channel.
 fn read_stretch(path: &Path, start: f64, end: f64) -> Result<Vec<Vec<f32>>, FileDenoiseError> {
     if end - start < LEAST_NOISE_SECONDS {
         return Err(FileDenoiseError::NoiseTooShort((end - start).max(0.0)));
     }
+    let rate_hz = AudioReader::open(path)?.spec().rate_hz;
+    let at = |seconds: f64| (seconds * f64::from(rate_hz)).round() as u64;
+    let (last, to) = (at(end), at(end.min(start + MOST_NOISE_SECONDS)));
+    let (stretch, heard) = read_between(path, at(start), to, last)?;
+    if heard >= last {
+        return Ok(stretch);
+    }
+    Err(FileDenoiseError::NoiseOutside {
+        path: path.to_path_buf(),
+        start,
+        end,
+        seconds: heard as f64 / f64::from(rate_hz),
+    })
+}
+
+/// The frames `from..to` of a file, per channel, and how many frames were read; reads on until `last` or the end.
+fn read_between(
+    path: &Path,
+    from: u64,
+    to: u64,
+    last: u64,
+) -> Result<(Vec<Vec<f32>>, u64), FileDenoiseError> {
     let mut reader = AudioReader::open(path)?;
-    let spec = reader.spec();
-    let at = |seconds: f64| (seconds * f64::from(spec.rate_hz)).round() as u64;
-    let last = at(end);
-    let from = at(start);
-    let to = last.min(at(start + MOST_NOISE_SECONDS));
-    let mut stretch = vec![Vec::new(); spec.channels];
-    let mut blocks = Blocks::new(spec.channels);
+    let channels = reader.spec().channels;
+    let mut stretch = vec![Vec::new(); channels];
+    let mut blocks = Blocks::new(channels);
     let mut position = 0u64;
-    loop {
+    while position < last {
         let frames = blocks.read(&mut reader)?;
         if frames == 0 {
             break;
@@ -565,16 +550,8 @@ fn read_stretch(path: &Path, start: f64, end: f64) -> Result<Vec<Vec<f32>>, File
             out.extend_from_slice(channel.get(a..b).unwrap_or_default());
         }
         position += frames as u64;
-        if position >= last {
-            return Ok(stretch);
-        }
     }
-    Err(FileDenoiseError::NoiseOutside {
-        path: path.to_path_buf(),
-        start,
-        end,
-        seconds: position as f64 / f64::from(spec.rate_hz),
-    })
+    Ok((stretch, position))
 }
 
 /// One spectrum a channel; a channel that is silent there (an unused input) has no noise.

@@ -41,6 +41,7 @@ const BROKEN_ABOVE: f32 = 1e4;
 const HOPS_BACK: usize = 2;
 
 /// Takes mains hum out of one channel.
+#[derive(Clone)]
 pub struct HumCanceller {
     arch: Arch,
     rate_hz: u32,

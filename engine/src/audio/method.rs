@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::denoiser::{Chain, NoiseSource, StreamDenoiser};
+use super::hum::HumCanceller;
 use super::mix::Output;
 use super::noise::NoiseSpectrum;
 use super::waveform::WaveformError;
@@ -28,10 +29,19 @@ impl Method {
         }
     }
 
-    /// Whether its streams take mains hum out by themselves; windows of samples are too short for that.
+    /// What takes mains hum out in its streams, knowing it from the beginning of a recording, one slice a channel; none for
+    /// windows of samples, which are too short for that.
     #[must_use]
-    pub const fn takes_hum(&self) -> bool {
-        matches!(self, Self::Spectral(_))
+    pub fn hum_of<C: AsRef<[f32]>>(&self, rate_hz: u32, beginning: &[C]) -> Vec<HumCanceller> {
+        if matches!(self, Self::Waveform(_)) {
+            return Vec::new();
+        }
+        let primed = |samples: &C| {
+            let mut hum = HumCanceller::new(rate_hz);
+            hum.prime(samples.as_ref());
+            hum
+        };
+        beginning.iter().map(primed).collect()
     }
 
     /// A stream that takes the noise for known: one spectrum for all channels, or one a channel. Allocates; not for the
@@ -102,10 +112,10 @@ impl MethodStream {
         }
     }
 
-    /// Gets to know mains hum from the beginning of a recording, see [`StreamDenoiser::prime_hum`].
-    pub fn prime_hum<C: AsRef<[f32]>>(&mut self, beginning: &[C]) {
+    /// Takes hum out with these from the first sample on, see [`StreamDenoiser::start_with_hum`].
+    pub fn start_with_hum(&mut self, hum: &[HumCanceller]) {
         if let Self::Spectral(s) = self {
-            s.prime_hum(beginning);
+            s.start_with_hum(hum);
         }
     }
 

@@ -12,7 +12,7 @@ pub struct Tracking {
     trackers: Vec<NoiseTracker>,
     /// What takes hum out before the trackers hear it, and a piece without it; none if they are to hear it.
     hum: Vec<HumCanceller>,
-    without_hum: Vec<f32>,
+    left: Vec<f32>,
 }
 
 impl Tracking {
@@ -33,34 +33,29 @@ impl Tracking {
                 .map(|number| NoiseTracker::of_channel(rate_hz, number))
                 .collect(),
             hum: Vec::new(),
-            without_hum: Vec::new(),
+            left: Vec::new(),
         }
     }
 
-    /// Does not hear the mains hum that a [`super::denoiser::StreamDenoiser`] takes out by itself.
+    /// Hears what these leave, one a channel, from now on: for streams that take hum out themselves. With none, everything.
     #[must_use]
-    pub fn deaf_to_hum(mut self, rate_hz: u32) -> Self {
-        let channels = self.trackers.len();
-        self.hum = (0..channels).map(|_| HumCanceller::new(rate_hz)).collect();
+    pub fn without_hum(mut self, hum: &[HumCanceller]) -> Self {
+        self.hum = hum.to_vec();
         self
     }
 
-    /// Knows the hum at the beginning of a recording, one slice a channel, before that is heard.
-    pub fn prime_hum<C: AsRef<[f32]>>(&mut self, beginning: &[C]) {
-        for (hum, samples) in self.hum.iter_mut().zip(beginning) {
-            hum.prime(samples.as_ref());
-        }
-    }
-
-    /// Trackers that have heard the beginning of a mono signal of an instrument that sounds from `lowest_hz` on.
+    /// Trackers that have heard the beginning of a mono signal of an instrument that sounds from `lowest_hz` on,
+    /// and go back to its start. `hum`, as at the start, as in [`Self::without_hum`].
     #[must_use]
-    pub fn of_signal(rate_hz: u32, samples: &[f32], lowest_hz: f32) -> Self {
-        let mut tracking = Self::new(rate_hz, 1).expecting_from(lowest_hz);
+    pub fn of_signal(rate_hz: u32, samples: &[f32], lowest_hz: f32, hum: &[HumCanceller]) -> Self {
+        let mut tracking = Self::new(rate_hz, 1)
+            .expecting_from(lowest_hz)
+            .without_hum(hum);
         let heard = samples
             .len()
             .min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);
         tracking.hear(&[samples], heard);
-        tracking
+        tracking.without_hum(hum)
     }
 
     /// Trackers that follow the level of noise that was learned: one spectrum for all channels, or one a channel.
@@ -92,9 +87,9 @@ impl Tracking {
         for (channel, (tracker, samples)) in self.trackers.iter_mut().zip(channels).enumerate() {
             let mut heard = samples.as_ref().get(start..start + n).unwrap_or_default();
             if let Some(hum) = self.hum.get_mut(channel) {
-                self.without_hum.resize(heard.len(), 0.0);
-                hum.process(heard, &mut self.without_hum);
-                heard = &self.without_hum;
+                self.left.resize(heard.len(), 0.0);
+                hum.process(heard, &mut self.left);
+                heard = &self.left;
             }
             changed |= tracker.push(&[heard]);
         }

@@ -8,6 +8,7 @@ pub(super) const PIECE: usize = 64;
 const LANES: usize = 16;
 
 /// The oscillators. Harmonic `h` (0 for the fundamental) turns `h + 1` times as fast as the fundamental.
+#[derive(Clone)]
 pub(super) struct Comb {
     rate_hz: f64,
     hz: f64,

@@ -56,6 +56,7 @@ pub(super) enum Fate {
 }
 
 /// The harmonics.
+#[derive(Clone)]
 pub(super) struct Lines {
     nominal_hz: f64,
     hop_seconds: f64,

@@ -20,6 +20,7 @@ const NEEDED: usize = 5;
 const MEMORY: f32 = 24.0;
 
 /// Looks for hum around one nominal frequency.
+#[derive(Clone)]
 pub(super) struct Search {
     nominal_hz: f64,
     comb: Comb,
