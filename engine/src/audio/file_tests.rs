@@ -2,13 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::embedded;
+use super::file_denoise::{FileJob, FileNoise, SignalNoise, denoise_file, denoise_signal};
 use super::file_error::AudioFileError;
+use super::hum::tests::hum;
+use super::method::Method;
+use super::mix::Output;
+use super::model::{DenoiserModel, Mode};
+use super::noise::NoiseSpectrum;
 use super::reader::{AudioClip, AudioReader, SampleFormat, read_all};
 use super::writer::{AudioWriter, WavFormat};
 use crate::rng::StableRng;
+use crate::train::Control;
 
 const FLAC_16: &[u8] = include_bytes!("fixtures/ramp_16.flac");
 const FLAC_24: &[u8] = include_bytes!("fixtures/ramp_24.flac");
@@ -521,5 +530,45 @@ fn a_damaged_stretch_is_silent_and_the_rest_stays_in_place() {
     for (i, x) in clip.channels[1].iter().enumerate() {
         let want = if i < 576 { 0 } else { ramp(i as i32, 1) };
         assert_eq!(*x, want as f32 / 32_768.0, "{i}");
+    }
+}
+
+#[test]
+fn hum_is_out_of_a_recording_from_its_first_sample() {
+    let folder = Folder::new();
+    let (input, output) = (folder.at("in.wav"), folder.at("out.wav"));
+    let hum: Vec<f32> = hum(48_000, 50.0, 6.0).iter().map(|x| 0.1 * x).collect();
+    write(&input, 1, WavFormat::Float32, &hum);
+    let model = DenoiserModel::from_bytes(embedded::bytes("guitar").unwrap()).unwrap();
+    let method = Method::Spectral(model.chain(Mode::Live).unwrap().clone());
+    // Noise so soft that nothing but the canceller takes the hum out.
+    let soft = vec![1e-6f32; 48_000];
+    let mut rng = StableRng::new(4, 0);
+    let soft: Vec<f32> = soft.iter().map(|s| s * rng.normal() as f32).collect();
+    let job = FileJob {
+        input,
+        output: output.clone(),
+        format: None,
+        noise: FileNoise::Recording(Arc::new(AudioClip {
+            rate_hz: 48_000,
+            channels: vec![soft.clone()],
+            ..read_all(folder.at("in.wav"), u64::MAX).unwrap()
+        })),
+        follow_level: false,
+        amount_db: 100.0,
+        heard: Output::Denoised,
+    };
+    denoise_file(&method, &job, &mut |_| Control::Continue).unwrap();
+    let from_file = read_all(&output, u64::MAX).unwrap().channels.remove(0);
+    let learned = NoiseSpectrum::learn(48_000, &[&soft]).unwrap();
+    let from_signal = denoise_signal(&method, 48_000, &hum, SignalNoise::Fixed(learned)).unwrap();
+    let power = |x: &[f32]| x.iter().take(48_000).map(|x| x * x).sum::<f32>();
+    for out in [from_file, from_signal] {
+        assert_eq!(out.len(), hum.len());
+        assert!(
+            power(&out) < 1e-2 * power(&hum),
+            "{}",
+            power(&out) / power(&hum)
+        );
     }
 }
