@@ -42,7 +42,8 @@ struct Coherence {
 /// Limits the power below the range of an instrument, and below 60 Hz at most, to a hundredth of that of the music above.
 ///
 /// Rumble comes in thumps: no noise spectrum, learned or tracked, says when, and one that is loud enough for the thumps says too
-/// much of the rest. But an instrument has next to nothing down there, so what is more than that is noise, as far as it may be from that noise and is no bass. Meant
+/// much of the rest. But an instrument has next to nothing down there: what is more than that is noise, unless it goes on as a
+/// bass note does or is far above what the noise has there. Meant
 /// for frames on their way into a step, before they are whitened, one after the other; works where their bins are narrow enough to
 /// tell what is below from the lowest notes.
 pub struct RumbleLimit {
