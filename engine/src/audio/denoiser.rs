@@ -31,7 +31,7 @@ pub enum NoiseSource {
 }
 
 /// Samples beyond this (+80 dB full scale) are taken for broken.
-const BROKEN_ABOVE: f32 = 1e4;
+pub(super) const BROKEN_ABOVE: f32 = 1e4;
 
 /// A denoiser for a stream of any number of channels, linked in pairs.
 pub struct StreamDenoiser {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::denoiser::BROKEN_ABOVE;
 use super::file_error::AudioFileError;
 use super::hum::HumCanceller;
 use super::method::{Method, MethodStream};
@@ -24,8 +25,6 @@ pub const LEAST_NOISE_SECONDS: f64 = 0.02;
 pub const MOST_NOISE_SECONDS: f64 = 60.0;
 /// Hum is known from so much of a recording before it is denoised, in seconds.
 const HUM_SECONDS: f64 = 10.0;
-/// Samples louder than this count as broken (the stream denoiser silences them too).
-const BROKEN_ABOVE: f32 = 1e4;
 
 /// Where the noise of a file is known from.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@
 use pulp::Arch;
 use realfft::num_complex::Complex32;
 
+use super::denoiser::BROKEN_ABOVE;
 use super::noise::{KEPT, NoiseSpectrum};
 
 mod comb;
@@ -22,7 +23,7 @@ use self::lines::{Fate, Lines, MOST};
 use self::search::Search;
 
 /// Mains frequencies in Hz.
-const MAINS_HZ: [f64; 2] = [50.0, 60.0];
+pub(super) const MAINS_HZ: [f64; 2] = [50.0, 60.0];
 /// Samples at 48 kHz from one estimate to the next, 85 ms; windows are twice as long, so that harmonics do not mix.
 const HOP_AT_48K: f64 = 4096.0;
 /// New amplitudes are reached in so many pieces of 64 samples, so that nothing clicks.
@@ -35,8 +36,6 @@ const RESIDUE: f32 = 0.01;
 const LOBE: usize = 3;
 /// A peak is a line if it is this much above the noise around it.
 const PEAK: f32 = 1.5;
-/// Samples beyond this, and those that are no numbers, are taken for broken.
-const BROKEN_ABOVE: f32 = 1e4;
 /// Hops that analysis windows under way may reach back.
 const HOPS_BACK: usize = 2;
 
@@ -148,6 +147,7 @@ impl HumCanceller {
             for i in 0..n {
                 let x = input[done + i];
                 output[done + i] = x - self.hum[self.filled + i];
+                // NaN is not below anything.
                 let usable = x.abs() <= BROKEN_ABOVE;
                 self.heard[self.filled + i] = if usable { x } else { 0.0 };
             }

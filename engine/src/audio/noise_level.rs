@@ -216,7 +216,7 @@ fn decibels(power: f32) -> f32 {
 }
 
 /// The quantile of some values, whose order changes; there must be at least one.
-fn quantile(values: &mut [f32], share: f32) -> f32 {
+pub(super) fn quantile(values: &mut [f32], share: f32) -> f32 {
     let rank = ((values.len() - 1) as f32 * share) as usize;
     *values.select_nth_unstable_by(rank, f32::total_cmp).1
 }

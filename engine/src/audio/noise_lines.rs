@@ -1,9 +1,8 @@
 //! Lines in a blindly tracked noise: mains hum and whistles, which stand still as no note does.
 
+use super::hum::MAINS_HZ;
 use super::noise::NoiseSpectrum;
 
-/// Mains frequencies in Hz.
-const MAINS_HZ: [f32; 2] = [50.0, 60.0];
 /// Grids keep within 0.4 % of them; 98 Hz (G2) is not 100 Hz.
 const TOLERANCE: f32 = 0.004;
 /// How well the frequency of a line is known, in Hz.
@@ -59,7 +58,7 @@ impl LineFinder {
     pub fn add_lines(&mut self, minima: &[f32], noise: &mut NoiseSpectrum) {
         self.mains_hz = MAINS_HZ
             .iter()
-            .find_map(|nominal| self.find_mains(*nominal, minima, noise));
+            .find_map(|nominal| self.find_mains(*nominal as f32, minima, noise));
         if let Some(mains_hz) = self.mains_hz {
             let bins = minima.len();
             let highest = ((bins - 1) as f32 * self.bin_hz / mains_hz) as usize;

@@ -10,14 +10,12 @@
 use std::sync::Arc;
 
 use super::delay::DelayLine;
-use super::denoiser::NoiseSource;
+use super::denoiser::{BROKEN_ABOVE, NoiseSource};
 use super::mix::{Output, OutputMix};
 use super::noise_tracker::NoiseTracker;
 use super::waveform::{OVERLAP, WaveformError};
 use super::waveform_kernel::{WaveformKernel, WaveformScratch};
 
-/// Samples beyond this (+80 dB full scale) are taken for broken.
-const BROKEN_ABOVE: f32 = 1e4;
 /// Samples nearer to zero than this are taken for zero: products with them would be denormal.
 const ZERO_BELOW: f32 = 1e-20;
 /// Share of the sum of squares that rounding may leave of samples that are gone; no level lies below it.

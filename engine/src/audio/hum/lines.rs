@@ -4,6 +4,7 @@ use realfft::num_complex::Complex32;
 
 use super::comb::{Comb, turned_back};
 use super::search::TOLERANCE;
+use crate::audio::noise_level::quantile;
 
 /// Most harmonics; at 50 Hz up to 4.8 kHz.
 pub(super) const MOST: usize = 96;
@@ -193,11 +194,11 @@ impl Lines {
             return 1.0;
         }
         let ratios = &mut self.ratios[..said];
-        let level = median(ratios);
+        let level = quantile(ratios, 0.5);
         for r in ratios.iter_mut() {
             *r = (*r - level).abs();
         }
-        let uncertainty = 1.5 * median(ratios) / libm::sqrtf(said as f32);
+        let uncertainty = 1.5 * quantile(ratios, 0.5) / libm::sqrtf(said as f32);
         let change = (level - 1.0).abs();
         let sure = uncertainty < LEVEL_UNCERTAINTY;
         if !sure || change < LEVEL_CHANGE.max(LEVEL_SURE * uncertainty) {
@@ -295,10 +296,4 @@ impl Lines {
             *a = a.conj();
         }
     }
-}
-
-/// The median; sorts. Of nothing, 0.
-fn median(values: &mut [f32]) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
