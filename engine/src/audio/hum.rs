@@ -18,7 +18,7 @@ mod search;
 #[cfg(test)]
 pub(super) mod tests;
 
-use self::comb::{PIECE, turned_back};
+use self::comb::{PIECE, turn_back};
 use self::lines::{Fate, Lines, MOST};
 use self::search::Search;
 
@@ -237,9 +237,7 @@ impl HumCanceller {
             self.search_again();
             return;
         }
-        for (h, taken) in self.taken.iter_mut().enumerate() {
-            *taken *= turned_back(h, angle);
-        }
+        turn_back(&mut self.taken, angle);
         self.believed.rotate_right(1);
         let proven = self.lines.is_proven();
         for h in 0..self.lines.comb.count() {

@@ -12,7 +12,7 @@ use crate::model::drfm::Drfm;
 /// memory, because rows a power of two apart would crowd each other out of the cache.
 const FEATURE_TILE: usize = 32;
 /// Bins that share one pass over the weights; keeps weights, inputs and sums in the first-level cache.
-pub const BINS_PER_PASS: usize = 32;
+pub const BINS_PER_PASS: usize = 16;
 /// Bins whose sums are held in registers at a time.
 pub const BIN_TILE: usize = 4;
 /// Vectors of features whose sums are held in registers at a time.

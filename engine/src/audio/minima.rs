@@ -1,6 +1,7 @@
 //! Minimum statistics: the floor between notes and between partials.
 
 use super::noise::FLOOR;
+use super::noise_floor::sorted_window::SortedWindow;
 
 /// Time constant of the power smoothing, in hops of a quarter window (43 ms).
 const SMOOTHING: f32 = 0.75;
@@ -28,7 +29,7 @@ pub struct Minima {
     stretches: Vec<Vec<f32>>,
     /// The lowest of all stretches, per bin.
     lowest: Vec<f32>,
-    sorting: Vec<f32>,
+    window: SortedWindow,
     /// The last stride of the quantile in the making.
     previous: (usize, f32),
 }
@@ -43,7 +44,7 @@ impl Minima {
             stretch_minimum: vec![f32::MAX; bins],
             stretches: vec![vec![f32::MAX; bins]; STRETCHES],
             lowest: vec![0.0; bins],
-            sorting: Vec::with_capacity(2 * QUANTILE_HALF_WIDTH + 1),
+            window: SortedWindow::new(QUANTILE_HALF_WIDTH),
             previous: (0, FLOOR),
         }
     }
@@ -98,13 +99,14 @@ impl Minima {
         let bins = self.lowest.len();
         for stride in strides {
             let f = (stride * STRIDE).min(bins - 1);
-            self.sorting.clear();
-            let from = f.saturating_sub(QUANTILE_HALF_WIDTH);
-            let to = (f + QUANTILE_HALF_WIDTH + 1).min(bins);
-            self.sorting.extend_from_slice(&self.lowest[from..to]);
-            let rank = ((self.sorting.len() - 1) as f32 * QUANTILE) as usize;
-            let (_, value, _) = self.sorting.select_nth_unstable_by(rank, f32::total_cmp);
-            let value = (*value * BIAS).max(FLOOR);
+            if stride == 0 {
+                self.window.start(&self.lowest);
+            } else {
+                for g in self.previous.0 + 1..=f {
+                    self.window.move_to(g, &self.lowest);
+                }
+            }
+            let value = (self.window.quantile(QUANTILE) * BIAS).max(FLOOR);
             if stride == 0 {
                 self.previous = (0, value);
             }

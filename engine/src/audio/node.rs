@@ -424,8 +424,8 @@ impl Node {
     }
 }
 
-/// Rough cost of each phase in units of 0.03 ns (measured with AVX-512; only the proportions matter, and only for how
-/// evenly work is spread).
+/// Rough cost of each phase in nanoseconds (measured on one server core with AVX-512; only the proportions matter, and only for
+/// how evenly work is spread).
 struct CostModel {
     analyse: f32,
     analyses: f32,
@@ -452,17 +452,13 @@ impl StepCost {
         let config = step.config();
         let contexts = config.context_inputs() as f32;
         let patch = channels * config.patch_inputs() as f32;
-        let gather = 300.0 * contexts + 270.0 * patch;
-        let kernel = 0.55 * model.model.n_features() as f32 * (contexts + patch + 14.0 * channels);
+        let gather = 6.9 * contexts + 6.2 * patch;
+        let kernel =
+            0.0127 * model.model.n_features() as f32 * (contexts + patch + 14.0 * channels);
         Self {
-            update: bins * 80.0,
+            update: bins * 1.05,
             updates: step.update_parts() as f32,
-            select: bins
-                * if step.select_parts() > 1 {
-                    330.0
-                } else {
-                    400.0
-                },
+            select: bins * 3.4,
             selects: step.select_parts() as f32,
             pass: BINS_PER_PASS as f32 * (gather + kernel),
         }
@@ -485,11 +481,11 @@ impl CostModel {
         let bins = step.shape().bins() as f32;
         let channels = step.channels() as f32;
         Self {
-            analyse: bins * 240.0,
+            analyse: bins * 4.5,
             analyses: channels * signals as f32,
             first: StepCost::new(step, model),
             second: second.map_or_else(StepCost::default, |(s, m)| StepCost::new(s, m)),
-            synthesise: bins * 280.0,
+            synthesise: bins * 2.9,
             channels,
         }
     }

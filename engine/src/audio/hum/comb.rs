@@ -143,9 +143,7 @@ impl Comb {
     pub(super) fn steer(&mut self, hz: f64, angle: f64) {
         self.hz = hz;
         self.turn += angle;
-        for (h, sum) in self.rising_before.iter_mut().take(self.count).enumerate() {
-            *sum *= turned_back(h, angle);
-        }
+        turn_back(&mut self.rising_before[..self.count], angle);
     }
 
     /// Runs forwards from now on after everything was heard backwards; call it when a piece has begun.
@@ -157,10 +155,15 @@ impl Comb {
     }
 }
 
-/// What the oscillation of harmonic `h` is multiplied by when the fundamental has been turned ahead by `angle`.
-pub(super) fn turned_back(h: usize, angle: f64) -> Complex32 {
-    let angle = -((h + 1) as f64) * angle;
-    Complex32::new(libm::cos(angle) as f32, libm::sin(angle) as f32)
+/// Multiplies the oscillation of each harmonic, from the fundamental on, by what it takes when the fundamental has been turned
+/// ahead by `angle`.
+pub(super) fn turn_back(oscillations: &mut [Complex32], angle: f64) {
+    let one = Complex64::new(libm::cos(angle), -libm::sin(angle));
+    let mut turn = one;
+    for z in oscillations {
+        *z *= Complex32::new(turn.re as f32, turn.im as f32);
+        turn *= one;
+    }
 }
 
 /// The sum of products, in an order that does not depend on the processor.

@@ -2,7 +2,7 @@
 
 use realfft::num_complex::Complex32;
 
-use super::comb::{Comb, turned_back};
+use super::comb::{Comb, turn_back};
 use super::search::TOLERANCE;
 use crate::audio::noise_level::quantile;
 
@@ -33,8 +33,8 @@ const PHASE_GAIN: f64 = 0.7;
 const FREQUENCY_GAIN: f64 = 0.3;
 /// A harmonic's amplitude moves by at most so many of its usual deviations, times the share of a hop.
 const CLIP: f32 = 2.0;
-/// How fast the usual deviation, a median, follows, in nepers a hop.
-const DEVIATION_RATE: f32 = 0.075;
+/// By what the usual deviation, a median, is multiplied or divided each hop.
+const DEVIATION_STEP: f32 = 1.078;
 /// A harmonic counts wholly if its amplitude is this many usual deviations, and not at all below the other.
 const FULL: f32 = 1.2;
 const NOTHING: f32 = 0.6;
@@ -174,9 +174,7 @@ impl Lines {
         let hz = hz.clamp(self.nominal_hz - reach, self.nominal_hz + reach);
         let angle = PHASE_GAIN * angle;
         self.comb.steer(hz, angle);
-        for (h, z) in self.measured.iter_mut().enumerate() {
-            *z *= turned_back(h, angle);
-        }
+        turn_back(&mut self.measured, angle);
         angle
     }
 
@@ -221,12 +219,11 @@ impl Lines {
             let s = &mut self.deviation[h];
             self.amplitude[h] += error * (share * (CLIP * *s / size.max(1e-20)).min(1.0));
             if self.hops > 3 {
-                let rate = if size > *s {
-                    DEVIATION_RATE
+                if size > *s {
+                    *s *= DEVIATION_STEP;
                 } else {
-                    -DEVIATION_RATE
-                };
-                *s *= libm::expf(rate);
+                    *s /= DEVIATION_STEP;
+                }
             }
         }
     }

@@ -51,7 +51,11 @@ pub struct Surroundings {
     low_mean: Vec<f32>,
     low_square: Vec<f32>,
     log_hz: Vec<f32>,
-    total: f32,
+    log_total: f32,
+    /// Logarithms of the mean, of the smoothed power and of its minima, up to the last bin that a window reaches: a quantile of
+    /// logarithms is the logarithm of the quantile.
+    logs: [Vec<f32>; 3],
+    logged: usize,
     near_mean: SortedWindow,
     near_lowest: SortedWindow,
     wide_mean: SortedWindow,
@@ -82,7 +86,9 @@ impl Surroundings {
             log_hz: (0..looked_at)
                 .map(|f| libm::logf(f as f32 * bin_hz + 15.0))
                 .collect(),
-            total: 0.0,
+            log_total: 0.0,
+            logs: std::array::from_fn(|_| vec![0.0; seen]),
+            logged: 0,
             near_mean: SortedWindow::new(NEAR),
             near_lowest: SortedWindow::new(NEAR),
             wide_mean: SortedWindow::new(WIDE),
@@ -110,57 +116,60 @@ impl Surroundings {
         self.next = 0;
         let share = |frames: f32| 1.0 / (self.frames as f32).min(frames);
         let (fast, slow) = (share(MEAN_FRAMES), share(SLOW_FRAMES));
-        self.total = 0.0;
+        self.logged = 0;
+        let mut total = 0.0;
         for ((mean, s), p) in self.mean.iter_mut().zip(&mut self.slow).zip(power) {
             *mean += fast * (p - *mean);
             *s += slow * (p - *s);
-            self.total += *s;
+            total += *s;
         }
+        self.log_total = log(total);
     }
 
     /// The values of the next bin, those about its steadiness last. Never allocates.
     pub fn next_into(&mut self, frame: &Frame<'_>, values: &mut [f32; SEEN]) {
         let f = self.next;
         self.next += 1;
-        let lowest = &frame.lowest[..self.mean.len()];
-        let smoothed = &frame.smoothed[..self.mean.len()];
-        if f == 0 {
-            self.near_mean.start(&self.mean);
-            self.wide_mean.start(&self.mean);
-            self.near_lowest.start(lowest);
-            self.wide_lowest.start(lowest);
-            self.wide_smoothed.start(smoothed);
-        } else {
-            self.near_mean.move_to(f, &self.mean);
-            self.wide_mean.move_to(f, &self.mean);
-            self.near_lowest.move_to(f, lowest);
-            self.wide_lowest.move_to(f, lowest);
-            self.wide_smoothed.move_to(f, smoothed);
+        let reached = (f + WIDE + 1).min(self.mean.len());
+        for g in self.logged..reached {
+            self.logs[0][g] = log(self.mean[g]);
+            self.logs[1][g] = log(frame.smoothed[g]);
+            self.logs[2][g] = log(frame.lowest[g]);
         }
-        let level = log(frame.smoothed[f]);
+        self.logged = reached;
+        let [means, levels, minima] = &self.logs;
+        let windows = [
+            (&mut self.near_mean, means),
+            (&mut self.wide_mean, means),
+            (&mut self.near_lowest, minima),
+            (&mut self.wide_lowest, minima),
+            (&mut self.wide_smoothed, levels),
+        ];
+        for (window, values) in windows {
+            if f == 0 {
+                window.start(values);
+            } else {
+                window.move_to(f, values);
+            }
+        }
+        let (mean, level, minimum) = (means[f], levels[f], minima[f]);
         let share = 1.0 / (self.frames as f32).min(SLOW_FRAMES);
         self.log_mean[f] += share * (level - self.log_mean[f]);
         self.log_square[f] += share * (level * level - self.log_square[f]);
         let (log_mean, log_square) = (self.log_mean[f], self.log_square[f]);
-        let low = log(self.wide_smoothed.quantile(0.3));
+        let low = self.wide_smoothed.quantile(0.3);
         self.low_mean[f] += share * (low - self.low_mean[f]);
         self.low_square[f] += share * (low * low - self.low_square[f]);
         let low_mean = self.low_mean[f];
         let low_variance = (self.low_square[f] - low_mean * low_mean).max(0.0);
         let variance = (log_square - log_mean * log_mean).max(0.0);
         let reference = log(frame.reference(f));
-        let (mean, slow, minimum) = (log(self.mean[f]), log(self.slow[f]), log(lowest[f]));
-        let (wide_low, wide_high) = (
-            log(self.wide_mean.quantile(0.3)),
-            log(self.wide_mean.quantile(0.7)),
-        );
-        let (near_low, near_high) = (
-            log(self.near_mean.quantile(0.2)),
-            log(self.near_mean.quantile(0.8)),
-        );
-        let near_minimum = log(self.near_lowest.quantile(0.2));
+        let slow = log(self.slow[f]);
+        let (wide_low, wide_high) = (self.wide_mean.quantile(0.3), self.wide_mean.quantile(0.7));
+        let (near_low, near_high) = (self.near_mean.quantile(0.2), self.near_mean.quantile(0.8));
+        let near_minimum = self.near_lowest.quantile(0.2);
         let spread = |x: f32, least: f32| libm::logf(x.max(0.0) + least);
-        let low_minimum = log(self.wide_lowest.quantile(0.3));
+        let low_minimum = self.wide_lowest.quantile(0.3);
         *values = [
             // Levels.
             level - reference,
@@ -182,7 +191,7 @@ impl Surroundings {
             mean - near_low,
             minimum - near_minimum,
             self.log_hz[f],
-            log(self.total) - reference,
+            self.log_total - reference,
             // How steady what lies between the partials is.
             spread(low_variance.sqrt(), 0.05),
             low_mean - low_minimum,
