@@ -218,22 +218,24 @@ pub fn denoise_file(
     let format = job.format.unwrap_or_else(|| format_like(spec.format));
     // Before the work, so that a wrong output is told at once.
     let mut writer = AudioWriter::create(&job.output, spec.rate_hz, spec.channels, format)?;
-    let hum_until = (HUM_SECONDS * f64::from(spec.rate_hz)) as u64;
-    let (beginning, _) = read_between(&job.input, 0, hum_until, hum_until)?;
-    let hum = method.hum_of(spec.rate_hz, &beginning);
-    drop(beginning);
-    let (spectra, mut tracking) = match &job.noise {
-        FileNoise::Adaptive => {
-            let tracking = primed(&job.input, method.lowest_hz(), &hum, observer)?;
-            (tracking.estimates(), Some(tracking))
-        }
+    let learned = match &job.noise {
+        FileNoise::Adaptive => None,
         FileNoise::Stretch { start, end } => {
             let channels = read_stretch(&job.input, *start, *end)?;
-            followed(job, spec, learn(&job.input, spec.rate_hz, &channels)?)
+            Some(learn(&job.input, spec.rate_hz, &channels)?)
         }
-        FileNoise::Recording(clip) => {
-            followed(job, spec, learn_from_recording(&job.input, spec, clip)?)
-        }
+        FileNoise::Recording(clip) => Some(learn_from_recording(&job.input, spec, clip)?),
+    };
+    let hum_until = (HUM_SECONDS * f64::from(spec.rate_hz)) as u64;
+    let (beginning, _) = read_between(&job.input, 0, hum_until, hum_until)?;
+    let known = learned.as_deref().unwrap_or_default();
+    let hum = method.hum_of(spec.rate_hz, &beginning, known);
+    drop(beginning);
+    let (spectra, mut tracking) = if let Some(learned) = learned {
+        followed(job, spec, learned)
+    } else {
+        let tracking = primed(&job.input, method.lowest_hz(), &hum, observer)?;
+        (tracking.estimates(), Some(tracking))
     };
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
     denoiser.start_with_hum(&hum);
@@ -356,7 +358,16 @@ pub fn denoise_signal(
     noise: SignalNoise,
 ) -> Result<Vec<f32>, WaveformError> {
     let heard = (HUM_SECONDS * f64::from(rate_hz)) as usize;
-    let hum = method.hum_of(rate_hz, &[samples.get(..heard).unwrap_or(samples)]);
+    let beginning = samples.get(..heard).unwrap_or(samples);
+    let known = match &noise {
+        SignalNoise::Adaptive => None,
+        SignalNoise::Followed(spectrum) | SignalNoise::Fixed(spectrum) => Some(spectrum),
+    };
+    let hum = method.hum_of(
+        rate_hz,
+        &[beginning],
+        known.map_or(&[], std::slice::from_ref),
+    );
     let (spectra, mut tracking) = match noise {
         SignalNoise::Adaptive => {
             let tracking = Tracking::of_signal(rate_hz, samples, method.lowest_hz(), &hum);

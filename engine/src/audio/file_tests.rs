@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::denoiser::{NoiseSource, StreamDenoiser};
 use super::embedded;
 use super::file_denoise::{FileJob, FileNoise, SignalNoise, denoise_file, denoise_signal};
 use super::file_error::AudioFileError;
@@ -571,4 +572,52 @@ fn hum_is_out_of_a_recording_from_its_first_sample() {
             power(&out) / power(&hum)
         );
     }
+}
+
+#[test]
+fn a_learned_whine_is_taken_from_under_a_note_of_its_pitch() {
+    let seconds = 5 * 48_000;
+    let comb = |hz: f64, decay: f64| -> Vec<f32> {
+        let at = |i: usize| {
+            let t = i as f64 / 48_000.0;
+            let line = |h: i32| (std::f64::consts::TAU * hz * f64::from(h) * t).sin();
+            0.02 * (1..10).map(line).sum::<f64>() * (-decay * (t % 1.0)).exp()
+        };
+        (0..seconds).map(|i| at(i) as f32).collect()
+    };
+    let (whine, note) = (comb(1000.03, 0.0), comb(1002.5, 2.0));
+    let noisy: Vec<f32> = whine.iter().zip(&note).map(|(w, n)| w + n).collect();
+    let learned = NoiseSpectrum::learn(48_000, &[&whine[..96_000]]).unwrap();
+    let model = DenoiserModel::from_bytes(embedded::bytes("guitar").unwrap()).unwrap();
+    let chain = model.chain(Mode::Live).unwrap();
+    let streamed = |told: bool| {
+        let known = NoiseSource::Known(vec![learned.clone()]);
+        let mut stream = StreamDenoiser::new(chain, 48_000, 1, known);
+        if told {
+            stream.assume_noise(0, &learned);
+        }
+        let latency = stream.latency_samples();
+        let mut out = noisy.clone();
+        out.resize(seconds + latency, 0.0);
+        stream.process(&mut [&mut out]);
+        out.split_off(latency)
+    };
+    let method = Method::Spectral(chain.clone());
+    let fixed = SignalNoise::Fixed(learned.clone());
+    let whole = denoise_signal(&method, 48_000, &noisy, fixed).unwrap();
+    let error_db = |out: &[f32], from: usize| {
+        let error = out
+            .iter()
+            .zip(&note)
+            .skip(from)
+            .map(|(o, n)| (o - n).powi(2));
+        let power: f32 = note.iter().skip(from).map(|n| n * n).sum();
+        10.0 * (error.sum::<f32>() / power).log10()
+    };
+    let by_gains = error_db(&streamed(false), 48_000);
+    let told = error_db(&streamed(true), 48_000);
+    let whole = error_db(&whole, 0);
+    println!("{by_gains} {told} {whole}");
+    assert!(told < by_gains - 5.0, "{told} {by_gains}");
+    assert!(whole < by_gains - 5.0, "{whole} {by_gains}");
 }

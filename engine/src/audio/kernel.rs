@@ -287,7 +287,7 @@ mod tests {
         let model = random_model(d_context + d_patch, n, timesteps);
         let kernel = Kernel::new(&model, d_patch).unwrap();
         let mut rng = StableRng::new(6, 0);
-        for (bins, channels) in [(1usize, 1), (4, 1), (7, 2), (32, 2)] {
+        for (bins, channels) in [(1usize, 1), (4, 1), (7, 2), (BINS_PER_PASS, 2)] {
             let tiles = bins.div_ceil(BIN_TILE);
             let mut lanes = |n: usize| -> Vec<Lane> {
                 (0..n)

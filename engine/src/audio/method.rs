@@ -29,19 +29,28 @@ impl Method {
         }
     }
 
-    /// What takes mains hum out in its streams, knowing it from the beginning of a recording, one slice a channel; none for
-    /// windows of samples, which are too short for that.
+    /// What takes steady tones out in its streams: mains hum, and those in `learned`, spectra of noise alone (one a channel, or
+    /// one for all, or none), as they are at the beginning of a recording, one slice a channel. None for windows of samples, which
+    /// are too short for that.
     #[must_use]
-    pub fn hum_of<C: AsRef<[f32]>>(&self, rate_hz: u32, beginning: &[C]) -> Vec<HumCanceller> {
+    pub fn hum_of<C: AsRef<[f32]>>(
+        &self,
+        rate_hz: u32,
+        beginning: &[C],
+        learned: &[NoiseSpectrum],
+    ) -> Vec<HumCanceller> {
         if matches!(self, Self::Waveform(_)) {
             return Vec::new();
         }
-        let primed = |samples: &C| {
+        let primed = |(channel, samples): (usize, &C)| {
             let mut hum = HumCanceller::new(rate_hz);
+            if let Some(noise) = learned.get(channel).or(learned.first()) {
+                hum.expect(noise);
+            }
             hum.prime(samples.as_ref());
             hum
         };
-        beginning.iter().map(primed).collect()
+        beginning.iter().enumerate().map(primed).collect()
     }
 
     /// A stream that takes the noise for known: one spectrum for all channels, or one a channel. Allocates; not for the

@@ -4,13 +4,16 @@ use super::StreamDenoiser;
 use crate::audio::noise::NoiseSpectrum;
 
 impl StreamDenoiser {
-    /// Takes the noise of a channel to be `noise` from now on, also after [`Self::reset`]. The spectrum must be of the
-    /// stream's rate. Never allocates: safe on the audio thread.
+    /// Takes the noise of a channel to be `noise` from now on, also after [`Self::reset`]; steady tones in it are taken out as
+    /// sines. The spectrum must be of the stream's rate. Never allocates: safe on the audio thread.
     pub fn assume_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
         let Some(initial) = self.initial.get_mut(channel) else {
             return;
         };
         initial.copy_from(noise);
+        if let Some(hum) = self.hum.get_mut(channel) {
+            hum.expect(noise);
+        }
         for group in &mut self.groups {
             if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
                 self.hum[channel].soften_into(noise, &mut self.left);
@@ -43,6 +46,9 @@ impl StreamDenoiser {
             }
             for initial in &mut self.initial {
                 initial.clear();
+            }
+            for hum in &mut self.hum {
+                hum.expect_nothing();
             }
         } else if !on && self.adaptive {
             for (initial, tracker) in self.initial.iter_mut().zip(&self.trackers) {

@@ -249,3 +249,89 @@ fn broken_samples_do_not_last() {
         assert!(left < -25.0, "{left}");
     }
 }
+
+/// A computer's whine, 1 kHz and harmonics; power 1.
+fn whine(seconds: f64) -> Vec<f32> {
+    let mut x: Vec<f32> = (0..(seconds * f64::from(RATE_HZ)) as usize)
+        .map(|i| {
+            let turn = std::f64::consts::TAU * 1000.03 * i as f64 / f64::from(RATE_HZ);
+            let line = |h: i32| libm::sin(f64::from(h) * turn + f64::from(h * h));
+            (1..16).map(line).sum::<f64>() as f32
+        })
+        .collect();
+    let scale = libm::sqrtf(1.0 / power(&x) as f32);
+    for x in &mut x {
+        *x *= scale;
+    }
+    x
+}
+
+/// A canceller that knows it from two seconds of it, with a little hiss.
+fn told(whine: &[f32]) -> HumCanceller {
+    let stretch = sum(&whine[..96_000], &noise(96_000, 0.01, 8));
+    let learned = NoiseSpectrum::learn(RATE_HZ, &[&stretch]).expect("it is not silent");
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    canceller.expect(&learned);
+    canceller
+}
+
+#[test]
+fn a_whine_that_was_learned_goes_from_under_notes() {
+    let whine = whine(8.0);
+    // Its pitch is that of a harmonic, or close to it.
+    let notes = notes(RATE_HZ, whine.len(), &[200.0, 249.5, 330.0]);
+    let wanted = sum(&notes, &noise(whine.len(), 0.01, 3));
+    let input = sum(&wanted, &whine);
+    let mut canceller = told(&whine);
+    let mut out = vec![0.0; input.len()];
+    canceller.process(&input, &mut out);
+    let soon = left_db(&out, &wanted, &whine, 48_000);
+    assert!(canceller.mains_hz().is_none() && canceller.is_active());
+    canceller.prime(&input);
+    canceller.process(&input, &mut out);
+    let primed = left_db(&out, &wanted, &whine, 0);
+    println!("{soon} {primed}");
+    assert!(soon < -20.0 && primed < -20.0, "{soon} {primed}");
+    // Nobody told it to expect it: nothing is done.
+    canceller.expect_nothing();
+    canceller.process(&input, &mut out);
+    assert_eq!(input, out);
+}
+
+#[test]
+fn a_whine_that_was_learned_but_stops_is_not_put_in_its_place() {
+    let mut whine = whine(8.0);
+    let mut canceller = told(&whine);
+    let before = whine.clone();
+    whine[3 * 48_000..].fill(0.0);
+    let room = noise(whine.len(), 0.01, 6);
+    let mut out = vec![0.0; whine.len()];
+    canceller.process(&sum(&whine, &room), &mut out);
+    let left = left_db(&out, &room, &before, 3 * 48_000 + 24_000);
+    println!("{left}");
+    assert!(left < -25.0, "{left}");
+    // And it comes back.
+    let input = sum(&before, &room);
+    canceller.process(&input, &mut out);
+    let again = left_db(&out, &room, &before, 4 * 48_000);
+    println!("{again}");
+    assert!(again < -15.0, "{again}");
+}
+
+#[test]
+fn told_pieces_of_any_length_give_the_same_bits() {
+    let whine = whine(3.0);
+    let input = sum(&whine, &noise(whine.len(), 0.1, 2));
+    let mut whole = vec![0.0; input.len()];
+    let mut canceller = told(&whine);
+    canceller.process(&input, &mut whole);
+    let mut pieces = vec![0.0; input.len()];
+    canceller.clear();
+    let (mut from, mut n) = (0, 1);
+    while from < input.len() {
+        let to = (from + n).min(input.len());
+        canceller.process(&input[from..to], &mut pieces[from..to]);
+        (from, n) = (to, n % 701 + 13);
+    }
+    assert_eq!(whole, pieces);
+}
