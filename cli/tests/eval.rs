@@ -22,6 +22,16 @@ fn json(folder: &Path, options: &str) -> Value {
 }
 
 #[test]
+fn a_learned_whine_is_taken_out() {
+    let folder = folder();
+    let options = "--mode live --no-classical --noise whine --snr 10";
+    let found = json(folder.path(), options);
+    let means = &found["result"]["cells"][0]["means"];
+    let snr_db = means[1]["snr_db"].as_f64().unwrap();
+    assert!(snr_db > 18.0, "{means}");
+}
+
+#[test]
 fn steps_amounts_and_hum() {
     let folder = folder();
     let found = json(

@@ -31,6 +31,7 @@ mod mixture;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod whine;
 
 use self::margin::margins;
 pub use self::margin::{Margin, Measured};
@@ -77,6 +78,8 @@ pub enum NoiseSound {
         /// 50 or 60 Hz.
         mains_hz: f64,
     },
+    /// The whine of a computer, made up: harmonics of 1 kHz over hiss.
+    Whine,
     /// A recording.
     Recording {
         /// Sample rate in Hz.

@@ -4,7 +4,7 @@
 //! Such noise is the one whose waveform can be foretold: harmonics of a frequency that changes slowly, each of an amplitude
 //! and phase that stand still. A follower turns with such a comb in a phase-locked loop over all harmonics, averages the amplitude of
 //! each over two seconds with little regard for what sticks out (notes), and takes the sum away, sample by sample and without delay.
-//! Hum is looked for around 50 and 60 Hz; other tones are followed where a stretch of noise alone has shown them ([`tones`]). What is
+//! Hum is looked for around 50 and 60 Hz; other tones are followed where a stretch of noise alone has shown them (`hum/tones.rs`). What is
 //! left for the spectral steps is noise without these lines: [`HumCanceller::soften_into`] says so.
 
 use super::noise::NoiseSpectrum;

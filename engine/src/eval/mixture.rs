@@ -1,6 +1,7 @@
 //! Mixtures of clean music and noise, and the separate recording of the noise that methods may learn from.
 
 use super::hum::hum;
+use super::whine::whine;
 use super::{
     CleanClip, EvalError, KNOWN_NOISE_SECONDS, LEARNED_SECONDS, LEARNED_SHARE, NoiseKind,
     NoiseSound,
@@ -52,6 +53,11 @@ pub fn mix(
         NoiseSound::Hum { mains_hz } => {
             // One hum, learned from before the music begins.
             let mut known = hum(clip.rate_hz, *mains_hz, known_length + n, &mut rng);
+            let added = known.split_off(known_length);
+            (added, known)
+        }
+        NoiseSound::Whine => {
+            let mut known = whine(clip.rate_hz, known_length + n, &mut rng);
             let added = known.split_off(known_length);
             (added, known)
         }

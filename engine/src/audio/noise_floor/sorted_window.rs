@@ -45,7 +45,7 @@ impl SortedWindow {
         let comes = key_at(f + self.half_width);
         let goes = f
             .checked_sub(self.half_width + 1)
-            .and_then(|at| key_at(at))
+            .and_then(&key_at)
             .map(|old| self.place(old));
         match (comes, goes) {
             (Some(new), Some(from)) => {
