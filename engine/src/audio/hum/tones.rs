@@ -22,6 +22,8 @@ const LOWEST_HZ: f64 = 30.0;
 /// A comb has at least so many lines. Of fewer the phase is lost when a note sounds at their pitch (a whistle at G7 beside a flute at
 /// 0 dB: 25.9 dB by the spectral steps alone, 20.4 dB with it taken out as a sine).
 const MEMBERS: usize = 4;
+/// Of the harmonics up to one that is there at least one in so many is there too: else it is by chance that a line is where it is.
+const SPARSE: f64 = 4.0;
 /// Fundamentals that are tried: each of so many of the loudest lines, divided by up to the other.
 const LOUDEST: usize = 6;
 const DIVISORS: usize = 32;
@@ -224,15 +226,16 @@ fn members(
     bin_hz: f64,
     mut each: impl FnMut(usize, &mut Line),
 ) -> f64 {
-    let (mut sum, mut weights) = (0.0, 0.0);
+    let (mut sum, mut weights, mut count) = (0.0, 0.0, 0.0);
     for line in lines.iter_mut().filter(|l| !l.taken) {
         let order = (line.hz / hz).round();
-        if order < 1.0 || order > MOST as f64 {
+        if order < 1.0 || order > (SPARSE * (count + 1.0)).min(MOST as f64) {
             continue;
         }
         if (line.hz - order * hz).abs() > TOLERANCE * bin_hz {
             continue;
         }
+        count += 1.0;
         sum += order * line.hz;
         weights += order * order;
         hz = sum / weights;
@@ -313,6 +316,12 @@ mod tests {
         let mut whistles = hiss(96_000, 0.003, 1);
         add_comb(&mut whistles, 3137.0, 2, 0.01, 0.0);
         assert!(found(&whistles).iter().all(Tones::is_none));
+        // Few of very many harmonics.
+        let mut sparse = hiss(96_000, 0.003, 1);
+        for order in [20, 57, 93, 131, 170] {
+            add_comb(&mut sparse, 80.0 * f64::from(order), 1, 0.01, 0.0);
+        }
+        assert!(found(&sparse).iter().all(Tones::is_none));
     }
 
     #[test]
