@@ -63,3 +63,32 @@ fn processing_never_allocates() {
         }
     }
 }
+
+#[test]
+fn a_learned_whine_is_expected_and_forgotten_without_allocation() {
+    let whine: Vec<f32> = (0..2 * 48_000)
+        .map(|i| {
+            let turn = std::f64::consts::TAU * 1000.0 * f64::from(i) / 48_000.0;
+            (1..15)
+                .map(|h| 0.01 * (f64::from(h) * turn).sin())
+                .sum::<f64>() as f32
+        })
+        .collect();
+    let learned = NoiseSpectrum::learn(48_000, &[&whine]).unwrap();
+    let model = DenoiserModel::from_bytes(embedded::bytes("general").unwrap()).unwrap();
+    let chain = model.chain(Mode::Live).unwrap();
+    let mut stream = StreamDenoiser::new(chain, 48_000, 1, NoiseSource::Adaptive);
+    let mut sound = whine.clone();
+    let (first, rest) = sound.split_at_mut(48_000);
+    assert_no_alloc(|| {
+        stream.process(&mut [&mut first[..1000]]);
+        stream.follow_noise(0, &learned);
+        stream.process(&mut [&mut first[1000..]]);
+        stream.assume_noise(0, &learned);
+        stream.process(&mut [rest]);
+        stream.reset();
+        stream.set_tracking(true);
+    });
+    let power = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>();
+    assert!(power(&sound[48_000..]) < 1e-3 * power(&whine[48_000..]));
+}
