@@ -68,9 +68,7 @@ struct Group {
 impl Group {
     /// Sets the noise of one of its channels from now on.
     fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
-        for node in self.stages.nodes_mut() {
-            node.set_noise(channel, noise);
-        }
+        self.stages.set_noise(channel, noise);
     }
 }
 

@@ -166,11 +166,9 @@ impl Node {
     /// the first frame also what to think of the past. Frames under way keep the noise that they were whitened with.
     /// Never allocates.
     pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        let was_unknown = self.amplitude[channel].first() == Some(&UNKNOWN);
         let amplitude = &mut self.amplitude[channel];
         if noise.is_known() {
-            if amplitude.first() == Some(&UNKNOWN) {
-                self.unknown_hops[channel] = self.delay_hops;
-            }
             self.assumed.amplitude_into(noise, amplitude);
             for (i, a) in self.inverse[channel].iter_mut().zip(&*amplitude) {
                 *i = 1.0 / a;
@@ -178,6 +176,30 @@ impl Node {
         } else {
             amplitude.fill(UNKNOWN);
             self.inverse[channel].fill(1.0 / UNKNOWN);
+        }
+        self.begin_noise(channel, was_unknown);
+    }
+
+    /// The same, from a node that has been told and whose frames are like its own: see [`Self::hears_like`]. Never allocates.
+    pub fn set_noise_as(&mut self, channel: usize, other: &Self) {
+        let was_unknown = self.amplitude[channel].first() == Some(&UNKNOWN);
+        self.amplitude[channel].copy_from_slice(&other.amplitude[channel]);
+        self.inverse[channel].copy_from_slice(&other.inverse[channel]);
+        self.begin_noise(channel, was_unknown);
+    }
+
+    /// Whether a noise is the same to both.
+    #[must_use]
+    pub fn hears_like(&self, other: &Self) -> bool {
+        self.transform.shape() == other.transform.shape()
+            && self.step.config().lowest_hz == other.step.config().lowest_hz
+    }
+
+    /// The noise of a channel has changed.
+    fn begin_noise(&mut self, channel: usize, was_unknown: bool) {
+        let amplitude = &self.amplitude[channel];
+        if was_unknown && amplitude.first() != Some(&UNKNOWN) {
+            self.unknown_hops[channel] = self.delay_hops;
         }
         if self.age == 0 {
             self.unknown_hops[channel] = 0;

@@ -4,6 +4,7 @@ use super::delay::DelayLine;
 use super::denoiser::Chain;
 use super::kernel::MAX_CHANNELS;
 use super::node::{Node, NodeInputs};
+use super::noise::NoiseSpectrum;
 
 /// Longest piece that is worked on at once; more only costs memory.
 pub const PIECE: usize = 1024;
@@ -102,8 +103,23 @@ impl Stages {
         }
     }
 
-    /// All nodes.
-    pub fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+    /// Tells all nodes what noise to expect in a channel, see [`Node::set_noise`]. Never allocates.
+    pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        match &mut self.wiring {
+            Wiring::Single(node) => node.set_noise(channel, noise),
+            Wiring::Double(d) => {
+                d.first.set_noise(channel, noise);
+                d.long.set_noise(channel, noise);
+                if d.refine.hears_like(&d.first) {
+                    d.refine.set_noise_as(channel, &d.first);
+                } else {
+                    d.refine.set_noise(channel, noise);
+                }
+            }
+        }
+    }
+
+    fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
         let nodes: [Option<&mut Node>; 3] = match &mut self.wiring {
             Wiring::Single(node) => [Some(node), None, None],
             Wiring::Double(d) => [Some(&mut d.first), Some(&mut d.long), Some(&mut d.refine)],
