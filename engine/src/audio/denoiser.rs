@@ -136,7 +136,8 @@ impl StreamDenoiser {
         self.channels
     }
 
-    /// Changes where the noise spectrum comes from; steady tones in it are not expected as [`Self::assume_noise`] does. Drops the old one: not for the audio thread.
+    /// Changes where the noise spectrum comes from; steady tones in it are not taken out as sines, as [`Self::assume_noise`] has
+    /// it. Drops the old one: not for the audio thread.
     pub fn set_noise(&mut self, noise: NoiseSource) {
         self.adaptive = matches!(noise, NoiseSource::Adaptive);
         if let NoiseSource::Known(spectra) = noise {

@@ -1,5 +1,5 @@
 //! Steady tones, taken away as sums of sines instead of by a gain, so that notes at the same pitch are left whole: mains hum, and
-//! the whistles, whines and buzzes of a noise that was learned.
+//! the whines and buzzes (four harmonics or more) of a noise that was learned.
 //!
 //! Such noise is the one whose waveform can be foretold: harmonics of a frequency that changes slowly, each of an amplitude
 //! and phase that stand still. A follower turns with such a comb in a phase-locked loop over all harmonics, averages the amplitude of
