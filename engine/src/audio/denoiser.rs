@@ -65,13 +65,6 @@ struct Group {
     stages: Stages,
 }
 
-impl Group {
-    /// Sets the noise of one of its channels from now on.
-    fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
-        self.stages.set_noise(channel, noise);
-    }
-}
-
 impl StreamDenoiser {
     /// A stream of `channels` channels (at least 1) at `rate_hz` through `chain`. Allocates everything it will ever
     /// need; not for the audio thread.
@@ -161,7 +154,7 @@ impl StreamDenoiser {
             for c in 0..group.channels {
                 let channel = group.first_channel + c;
                 self.hum[channel].soften_into(&self.initial[channel], &mut self.left);
-                group.set_noise(c, &self.left);
+                group.stages.set_noise(c, &self.left);
             }
         }
     }
@@ -271,7 +264,7 @@ impl StreamDenoiser {
                         &self.initial[channel]
                     };
                     hum.soften_into(noise, &mut self.left);
-                    group.set_noise(c, &self.left);
+                    group.stages.set_noise(c, &self.left);
                 }
             }
             group.stages.process(&self.without_hum[channels], n);
@@ -307,7 +300,7 @@ impl StreamDenoiser {
                 if self.trackers[channel].push(&[&heard[..n]]) {
                     let noise = self.trackers[channel].estimate();
                     self.hum[channel].soften_into(noise, &mut self.left);
-                    group.set_noise(c, &self.left);
+                    group.stages.set_noise(c, &self.left);
                 }
             }
         }

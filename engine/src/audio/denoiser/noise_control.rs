@@ -17,7 +17,9 @@ impl StreamDenoiser {
         for group in &mut self.groups {
             if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
                 self.hum[channel].soften_into(noise, &mut self.left);
-                group.set_noise(channel - group.first_channel, &self.left);
+                group
+                    .stages
+                    .set_noise(channel - group.first_channel, &self.left);
             }
         }
     }
@@ -106,7 +108,9 @@ impl StreamDenoiser {
         for group in &mut self.groups {
             if (group.first_channel..group.first_channel + group.channels).contains(&channel) {
                 self.hum[channel].soften_into(mine.estimate(), &mut self.left);
-                group.set_noise(channel - group.first_channel, &self.left);
+                group
+                    .stages
+                    .set_noise(channel - group.first_channel, &self.left);
             }
         }
     }
