@@ -106,7 +106,7 @@ impl CombFollower {
 
     /// Follows these tones from now on; none: nothing, or what it finds. Never allocates.
     pub(super) fn follow(&mut self, tones: &Tones) {
-        if self.told.same_as(tones) {
+        if self.told == *tones {
             return;
         }
         self.told.copy_from(tones);

@@ -31,7 +31,7 @@ const DIVISORS: usize = 32;
 const MOST_DB: f32 = 30.0;
 
 /// A comb of tones.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Tones {
     /// The fundamental, in Hz; 0 if there is none.
     pub(super) hz: f64,
@@ -53,11 +53,6 @@ impl Tones {
 
     pub(super) const fn is_none(&self) -> bool {
         self.count == 0
-    }
-
-    /// Whether it is the same comb, measured in the same sound.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
-        self.hz == other.hz && self.amplitude == other.amplitude
     }
 
     /// Never allocates.
