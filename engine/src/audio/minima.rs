@@ -1,7 +1,7 @@
 //! Minimum statistics: the floor between notes and between partials.
 
 use super::noise::FLOOR;
-use super::noise_floor::sorted_window::SortedWindow;
+use super::sorted_window::SortedWindow;
 
 /// Time constant of the power smoothing, in hops of a quarter window (43 ms).
 const SMOOTHING: f32 = 0.75;

@@ -12,7 +12,6 @@ use super::kernel::{BIN_TILE, BINS_PER_PASS, KernelInput, KernelScratch, Lane};
 
 mod band_means;
 pub mod model;
-pub(super) mod sorted_window;
 pub mod surroundings;
 pub mod synthetic;
 pub mod training;

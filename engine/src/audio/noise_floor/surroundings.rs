@@ -1,6 +1,6 @@
 //! What is seen around a bin: levels over several stretches of time and of frequency, relative to a quantile of minima.
 
-use super::sorted_window::SortedWindow;
+use crate::audio::sorted_window::SortedWindow;
 
 /// Values per bin by which the level of the noise is judged.
 pub const CONTEXTS: usize = 17;
