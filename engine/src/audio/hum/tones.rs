@@ -308,6 +308,12 @@ mod tests {
         let mut warble = hiss(96_000, 0.003, 1);
         add_comb(&mut warble, 1000.0, 10, 0.01, 0.02);
         assert!(found(&warble).iter().all(Tones::is_none));
+        let mut throbbing = vec![0.0; 96_000];
+        add_comb(&mut throbbing, 1000.0, 10, 0.01, 0.0);
+        for (i, x) in throbbing.iter_mut().enumerate() {
+            *x *= 1.0 + libm::sinf(std::f32::consts::TAU * 8.0 * i as f32 / RATE_HZ as f32);
+        }
+        assert!(found(&throbbing).iter().all(Tones::is_none));
         let mut whistles = hiss(96_000, 0.003, 1);
         add_comb(&mut whistles, 3137.0, 2, 0.01, 0.0);
         assert!(found(&whistles).iter().all(Tones::is_none));
