@@ -51,14 +51,17 @@ pub struct LevelFollower {
     /// First bin of each band, and one past the last bin.
     edges: Vec<usize>,
     smoothed: Vec<f32>,
-    /// Bins in which the reference has a line: they say nothing about the level and never fall with it.
+    /// Bins in which the reference has a line: they say nothing about the level, never fall with it and rise no more than they are
+    /// seen to, because music between soft hiss and loud lines passes for a rise of the hiss.
     line: Vec<bool>,
-    /// Levels of the last frames in dB, `[frame][band]`.
+    /// Levels of the last frames in dB, `[frame][band]`, and those of the lines.
     recent: Vec<Vec<f32>>,
+    recent_lines: Vec<Vec<f32>>,
     frames: usize,
     level_db: Vec<f32>,
-    /// The same as factors of power.
+    /// The same as factors of power, and those of lines.
     gain: Vec<f32>,
+    line_gain: Vec<f32>,
     sorting: Vec<f32>,
 }
 
@@ -80,9 +83,11 @@ impl LevelFollower {
             smoothed: vec![0.0; bins],
             line: vec![false; bins],
             recent: vec![vec![0.0; bands]; RECENT],
+            recent_lines: vec![vec![0.0; bands]; RECENT],
             frames: 0,
             level_db: vec![0.0; bands],
             gain: vec![1.0; bands],
+            line_gain: vec![1.0; bands],
             sorting: Vec::with_capacity(bins.max(RECENT)),
             edges,
         }
@@ -105,11 +110,18 @@ impl LevelFollower {
         self.clear();
     }
 
+    /// Which bins of the reference belong to lines.
+    #[must_use]
+    pub fn lines(&self) -> &[bool] {
+        &self.line
+    }
+
     /// Forgets the level. Never allocates.
     pub fn clear(&mut self) {
         self.frames = 0;
         self.level_db.fill(0.0);
         self.gain.fill(1.0);
+        self.line_gain.fill(1.0);
     }
 
     /// Number of bands that begin in the lower `share` of the bins, which is how far the work should be when that share
@@ -134,26 +146,46 @@ impl LevelFollower {
     pub fn take_band(&mut self, band: usize, reference: &NoiseSpectrum) {
         let level = self.band_level_db(band, reference.power());
         self.recent[self.frames % RECENT][band] = level;
+        self.recent_lines[self.frames % RECENT][band] =
+            self.line_level_db(band, reference.power());
     }
 
     /// Compares the bands.
     pub fn finish_frame(&mut self) {
         self.frames += 1;
-        let known = self.frames.min(RECENT);
         for b in 0..self.level_db.len() {
-            self.sorting.clear();
-            self.sorting
-                .extend(self.recent[..known].iter().map(|r| r[b]));
-            self.level_db[b] = quantile(&mut self.sorting, RECENT_QUANTILE);
+            self.level_db[b] = recently(&self.recent, self.frames, b, &mut self.sorting);
         }
         self.sorting.clear();
         self.sorting.extend(&self.level_db);
         let usual = quantile(&mut self.sorting, USUAL_QUANTILE);
-        for (level, gain) in self.level_db.iter_mut().zip(&mut self.gain) {
-            let bounded = level.clamp(usual - LEAST_BELOW_DB, usual + MOST_ABOVE_DB);
-            *level = (bounded - IGNORED_RISE_DB).max(0.0) + (bounded + IGNORED_FALL_DB).min(0.0);
-            *gain = libm::exp10f(0.1 * *level);
+        for b in 0..self.level_db.len() {
+            let bounded = self.level_db[b].clamp(usual - LEAST_BELOW_DB, usual + MOST_ABOVE_DB);
+            let level = ignoring_small(bounded);
+            self.level_db[b] = level;
+            self.gain[b] = libm::exp10f(0.1 * level);
+            let lines = recently(&self.recent_lines, self.frames, b, &mut self.sorting);
+            let lines = ignoring_small(lines).min(level).max(0.0);
+            self.line_gain[b] = libm::exp10f(0.1 * lines);
         }
+    }
+
+    /// How much louder than in the reference the lines of a band are in this frame, in dB, or more if music sounds there.
+    fn line_level_db(&mut self, band: usize, reference: &[f32]) -> f32 {
+        let bins = self.smoothed.len();
+        self.sorting.clear();
+        for f in self.edges[band]..self.edges[band + 1] {
+            if self.line[f] {
+                // As in the reference, in which lines are a bin wider to either side.
+                let around = &self.smoothed[f.max(1) - 1..(f + 2).min(bins)];
+                let there = around.iter().fold(0.0f32, |m, p| m.max(*p));
+                self.sorting.push(there / reference[f].max(FLOOR));
+            }
+        }
+        if self.sorting.is_empty() {
+            return 0.0;
+        }
+        decibels(quantile(&mut self.sorting, LOW_QUANTILE))
     }
 
     /// The level of a band in this frame relative to the reference, in dB.
@@ -196,19 +228,29 @@ impl LevelFollower {
             while b < last && x > centre(b + 1) {
                 b += 1;
             }
-            let (low, high) = (self.gain[b], self.gain[(b + 1).min(last)]);
+            let gains = if *line { &self.line_gain } else { &self.gain };
+            let (low, high) = (gains[b], gains[(b + 1).min(last)]);
             let mut gain = low;
             if high != low {
                 let t = (x - centre(b)) / (centre(b + 1) - centre(b));
                 gain += t.clamp(0.0, 1.0) * (high - low);
             }
-            if *line {
-                gain = gain.max(1.0);
-            }
             *o = (r * gain).max(FLOOR);
         }
         out.unsteadiness = reference.unsteadiness;
     }
+}
+
+/// What changes of level are not taken for chance, in dB.
+fn ignoring_small(change_db: f32) -> f32 {
+    (change_db - IGNORED_RISE_DB).max(0.0) + (change_db + IGNORED_FALL_DB).min(0.0)
+}
+
+/// The level of a band that stands for the last of `frames` frames.
+fn recently(recent: &[Vec<f32>], frames: usize, band: usize, sorting: &mut Vec<f32>) -> f32 {
+    sorting.clear();
+    sorting.extend(recent.iter().take(frames).map(|r| r[band]));
+    quantile(sorting, RECENT_QUANTILE)
 }
 
 fn decibels(power: f32) -> f32 {
