@@ -17,6 +17,7 @@ mod file_tests;
 pub mod find;
 pub mod hum;
 pub mod kernel;
+mod line_follower;
 pub mod method;
 pub mod minima;
 pub mod mix;

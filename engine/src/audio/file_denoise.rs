@@ -230,9 +230,8 @@ pub fn denoise_file(
     let (beginning, _) = read_between(&job.input, 0, hum_until, hum_until)?;
     let known = learned.as_deref().unwrap_or_default();
     let hum = method.hum_of(spec.rate_hz, &beginning, known);
-    drop(beginning);
     let (spectra, mut tracking) = if let Some(learned) = learned {
-        followed(job, spec, learned)
+        followed(job, spec, &beginning, learned)
     } else {
         let tracking = primed(&job.input, method.lowest_hz(), &hum, observer)?;
         (tracking.estimates(), Some(tracking))
@@ -294,12 +293,14 @@ pub fn denoise_file(
 fn followed(
     job: &FileJob,
     spec: AudioSpec,
+    beginning: &[Vec<f32>],
     learned: Vec<NoiseSpectrum>,
 ) -> (Vec<NoiseSpectrum>, Option<Tracking>) {
-    let tracking = job
-        .follow_level
-        .then(|| Tracking::following(spec.rate_hz, spec.channels, &learned));
-    (learned, tracking)
+    if !job.follow_level {
+        return (learned, None);
+    }
+    let tracking = Tracking::following(spec.rate_hz, beginning, &learned);
+    (tracking.estimates(), Some(tracking))
 }
 
 /// Trackers that have heard the beginning of a file.
@@ -374,8 +375,8 @@ pub fn denoise_signal(
             (tracking.estimates(), Some(tracking))
         }
         SignalNoise::Followed(spectrum) => {
-            let tracking = Tracking::following(rate_hz, 1, std::slice::from_ref(&spectrum));
-            (vec![spectrum], Some(tracking))
+            let tracking = Tracking::following(rate_hz, &[beginning], &[spectrum]);
+            (tracking.estimates(), Some(tracking))
         }
         SignalNoise::Fixed(spectrum) => (vec![spectrum], None),
     };

@@ -9,6 +9,14 @@ const PARTS: usize = 16;
 const NOTE_RATIO: f32 = 2.5;
 /// Which of the parts, in rising order, speaks for most of them; an estimate had better err high.
 const MOST_PARTS: f32 = 0.6;
+/// Unless it only wandered: in this share of the parts, in rising order, as much as this share of the most that was heard at a bin was
+/// still heard somewhere within a hundredth of its frequency, at most so many bins (a semitone is six hundredths), ...
+const WANDERING_PARTS: f32 = 0.2;
+const WANDERING_SHARE: f32 = 0.25;
+const WANDERS: f32 = 0.01;
+const MOST_WANDERED: usize = 12;
+/// ... and that was this much above the noise around it.
+const WANDERING_ABOVE: f32 = 8.0;
 /// Bins averaged where the spectrum is smooth: 53 Hz, as wide as five bins of a 4096 window.
 const SMOOTHING_BINS: usize = 9;
 /// Half width in bins of the neighbourhood that a line stands out of, 140 Hz. Its lower quartile is what lies between
@@ -151,18 +159,35 @@ impl NoiseAverage {
         true
     }
 
-    /// Where the mean is far above what most parts say, takes their word.
+    /// Where the mean is far above what most parts say, takes their word: a note was there. A tone that wanders about is no note; its
+    /// power is what it had where it was.
     fn leave_out_notes(&mut self) {
         let scale = 1.0 / self.frames_per_part as f32;
-        let rank = (MOST_PARTS * (self.parts - 1) as f32).round() as usize;
+        let rank = |share: f32| (share * (self.parts - 1) as f32).round() as usize;
+        let (most, few) = (rank(MOST_PARTS), rank(WANDERING_PARTS));
         for f in 0..self.mean.len() {
             self.sorting.clear();
             let parts = self.sums.iter().take(self.parts);
             self.sorting.extend(parts.map(|s| s[f] as f32 * scale));
-            let (_, most, _) = self.sorting.select_nth_unstable_by(rank, f32::total_cmp);
-            if self.mean[f] > NOTE_RATIO * *most {
-                self.mean[f] = *most;
+            let (_, most, _) = self.sorting.select_nth_unstable_by(most, f32::total_cmp);
+            let most = *most;
+            if self.mean[f] <= NOTE_RATIO * most {
+                continue;
             }
+            let highest = self.sorting.iter().fold(0.0f32, |h, p| h.max(*p));
+            let reach = ((WANDERS * f as f32).round() as usize).min(MOST_WANDERED);
+            let around = f.saturating_sub(reach)..(f + reach + 1).min(self.mean.len());
+            self.sorting.clear();
+            let parts = self.sums.iter().take(self.parts);
+            self.sorting.extend(parts.map(|s| {
+                let highest = s[around.clone()].iter().fold(0.0f64, |h, p| h.max(*p));
+                highest as f32 * scale
+            }));
+            let (_, least, _) = self.sorting.select_nth_unstable_by(few, f32::total_cmp);
+            let least = *least;
+            let floor = quartile_around(&self.mean, f, &mut self.sorting);
+            let wanders = least > (WANDERING_SHARE * highest).max(WANDERING_ABOVE * floor);
+            self.mean[f] = if wanders { highest } else { most };
         }
     }
 }
@@ -262,6 +287,36 @@ mod tests {
         assert!(beyond_db(&with_note(0)) < 0.2);
         let db = beyond_db(&with_note(12_000));
         assert!(db < 0.3, "{db:.2} dB");
+    }
+
+    #[test]
+    fn a_tone_that_wanders_is_noise_and_a_tune_is_not() {
+        // 2700 Hz and back and forth by 0.3 %, once in three seconds; or four notes.
+        let mut turn = 0.0;
+        let mut wandering = noise(96_000, 0.001, 5);
+        for (i, x) in wandering.iter_mut().enumerate() {
+            let t = i as f32 / 48_000.0;
+            turn += std::f32::consts::TAU / 48_000.0 * (2700.0 + 8.0 * (2.0 * t).sin());
+            *x += 0.05 * turn.sin();
+        }
+        let learned = NoiseSpectrum::learn(48_000, &[&wandering]).unwrap();
+        let there = 0.05f32.powi(2) / 4.0 * 8192.0 * 2.0 / 3.0;
+        for hz in [2694.0, 2700.0, 2706.0] {
+            let db = 10.0 * (learned.at_hz(hz) / there).log10();
+            assert!((-4.0..3.0).contains(&db), "{hz}: {db:.1} dB");
+        }
+        let mut tune = noise(96_000, 0.001, 5);
+        let pitches_hz = [2489.0, 2637.0, 2794.0, 2960.0];
+        for (i, x) in tune.iter_mut().enumerate() {
+            let t = i as f32 / 48_000.0;
+            let hz = pitches_hz[i / 24_000];
+            *x += 0.05 * (std::f32::consts::TAU * hz * t).sin();
+        }
+        let learned = NoiseSpectrum::learn(48_000, &[&tune]).unwrap();
+        for hz in pitches_hz {
+            let db = 10.0 * (learned.at_hz(hz) / there).log10();
+            assert!(db < -15.0, "{hz}: {db:.1} dB");
+        }
     }
 
     fn spectrum(bins: usize) -> NoiseSpectrum {

@@ -2,6 +2,7 @@
 
 use realfft::num_complex::Complex32;
 
+use super::line_follower::LineFollower;
 use super::minima::{BIAS, Minima};
 use super::noise::{KEPT, NoiseSpectrum};
 use super::noise_floor::surroundings::Frame;
@@ -75,6 +76,7 @@ pub struct NoiseTracker {
     reference: Reference,
     spectrum_at_rest: NoiseSpectrum,
     level: LevelFollower,
+    wandering: LineFollower,
     rumble: Rumble,
     estimate: NoiseSpectrum,
 }
@@ -105,6 +107,7 @@ impl NoiseTracker {
             reference: Reference::Unknown,
             spectrum_at_rest: NoiseSpectrum::white(rate_hz, 0.0),
             level: LevelFollower::new(shape.bins()),
+            wandering: LineFollower::new(),
             rumble: Rumble::new(shape.bins(), bin_hz),
             estimate: NoiseSpectrum::white(rate_hz, 0.0),
         }
@@ -117,7 +120,28 @@ impl NoiseTracker {
         self.spectrum_at_rest.copy_from(learned);
         self.estimate.copy_from(learned);
         self.level.refer_to(learned);
+        self.wandering.refer_to(learned, self.level.lines());
         self.reference = Reference::Learned;
+    }
+
+    /// Finds out where the lines of a followed spectrum are at the beginning of a recording, which may be long before or after they
+    /// were learned: hears `samples` backwards, and goes back to the start. Not for the audio thread.
+    pub fn prime_lines(&mut self, samples: &[f32]) {
+        if self.reference != Reference::Learned || self.wandering.is_empty() {
+            return;
+        }
+        let backwards: Vec<f32> = samples.iter().rev().copied().collect();
+        let mut rest = backwards.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.wanted().min(rest.len()));
+            self.push(&[now]);
+            rest = later;
+        }
+        let wandering = std::mem::take(&mut self.wandering);
+        self.restart();
+        self.wandering = wandering;
+        self.wandering
+            .apply_into(&self.spectrum_at_rest, &mut self.estimate);
     }
 
     /// The same for one of several channels that hear each other's samples at the same time: each does its share of the
@@ -223,6 +247,10 @@ impl NoiseTracker {
                     self.level.finish_frame();
                     self.level
                         .apply_into(&self.spectrum_at_rest, &mut self.estimate);
+                    if self.reference == Reference::Learned {
+                        self.wandering
+                            .apply_into(&self.spectrum_at_rest, &mut self.estimate);
+                    }
                     self.phase = Phase::Wait;
                 }
                 at_border
@@ -255,6 +283,7 @@ impl NoiseTracker {
         }
         if self.reference == Reference::Learned {
             self.level.begin_frame(&self.power);
+            self.wandering.take_frame(&self.power);
             self.phase = Phase::Level {
                 done: 0,
                 from: self.filled,
@@ -288,8 +317,9 @@ impl NoiseTracker {
         if let Some(floor) = &self.floor {
             self.next.unsteadiness = floor.unsteadiness();
         }
-        self.rumble.add_to(&mut self.next, self.minima.lowest());
+        // Before rumble is added, in which the first harmonics would drown.
         self.lines.add_lines(self.minima.lowest(), &mut self.next);
+        self.rumble.add_to(&mut self.next, self.minima.lowest());
         self.spectrum_at_rest.copy_from(&self.next);
         self.reference = Reference::Found;
         self.level.begin_frame(&self.power);
@@ -359,6 +389,7 @@ impl NoiseTracker {
         }
         self.rumble.clear();
         self.level.clear();
+        self.wandering.clear();
     }
 }
 

@@ -7,6 +7,9 @@ use super::noise_tracker::NoiseTracker;
 /// Trackers hear this much of a recording before they start, in seconds.
 pub const PRIMING_SECONDS: f64 = 30.0;
 
+/// Lines of a learned noise are looked for in this much of the beginning, in seconds.
+const LINE_SECONDS: f64 = 4.0;
+
 /// One tracker a channel.
 pub struct Tracking {
     trackers: Vec<NoiseTracker>,
@@ -58,13 +61,21 @@ impl Tracking {
         tracking.without_hum(hum)
     }
 
-    /// Trackers that follow the level of noise that was learned: one spectrum for all channels, or one a channel.
+    /// Trackers that follow noise that was learned (one spectrum for all channels, or one a channel) in level, and its lines in
+    /// frequency, from the `beginning` of a recording on, one slice a channel.
     #[must_use]
-    pub fn following(rate_hz: u32, channels: usize, learned: &[NoiseSpectrum]) -> Self {
-        let mut tracking = Self::new(rate_hz, channels);
+    pub fn following<C: AsRef<[f32]>>(
+        rate_hz: u32,
+        beginning: &[C],
+        learned: &[NoiseSpectrum],
+    ) -> Self {
+        let mut tracking = Self::new(rate_hz, beginning.len());
+        let heard = (LINE_SECONDS * f64::from(rate_hz)) as usize;
         for (channel, tracker) in tracking.trackers.iter_mut().enumerate() {
             if let Some(learned) = learned.get(channel).or(learned.first()) {
                 tracker.follow(learned);
+                let samples = beginning[channel].as_ref();
+                tracker.prime_lines(&samples[..heard.min(samples.len())]);
             }
         }
         tracking
