@@ -32,6 +32,20 @@ fn a_learned_whine_is_taken_out() {
 }
 
 #[test]
+fn a_learned_whistle_that_wanders_is_taken_out() {
+    let folder = folder();
+    let options = "--mode best --noise whistle --snr 10";
+    let found = json(folder.path(), options);
+    let means = found["result"]["cells"][0]["means"].as_array().unwrap();
+    let snr_db = |m: &Value| m["snr_db"].as_f64().unwrap();
+    // The oracle and ours are the last two.
+    let (ours, classical) = (&means[means.len() - 1], &means[1..means.len() - 2]);
+    for filter in classical {
+        assert!(snr_db(ours) > snr_db(filter), "{means:?}");
+    }
+}
+
+#[test]
 fn steps_amounts_and_hum() {
     let folder = folder();
     let found = json(

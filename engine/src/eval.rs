@@ -32,6 +32,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod whine;
+mod whistle;
 
 use self::margin::margins;
 pub use self::margin::{Margin, Measured};
@@ -80,6 +81,8 @@ pub enum NoiseSound {
     },
     /// The whine of a computer, made up: harmonics of 1 kHz over hiss.
     Whine,
+    /// The whistle of a motor, made up: a tone and its octave over hiss, whose pitch is not steady.
+    Whistle,
     /// A recording.
     Recording {
         /// Sample rate in Hz.

@@ -2,6 +2,7 @@
 
 use super::hum::hum;
 use super::whine::whine;
+use super::whistle::whistle;
 use super::{
     CleanClip, EvalError, KNOWN_NOISE_SECONDS, LEARNED_SECONDS, LEARNED_SHARE, NoiseKind,
     NoiseSound,
@@ -58,6 +59,11 @@ pub fn mix(
         }
         NoiseSound::Whine => {
             let mut known = whine(clip.rate_hz, known_length + n, &mut rng);
+            let added = known.split_off(known_length);
+            (added, known)
+        }
+        NoiseSound::Whistle => {
+            let mut known = whistle(clip.rate_hz, known_length + n, &mut rng);
             let added = known.split_off(known_length);
             (added, known)
         }

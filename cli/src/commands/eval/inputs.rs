@@ -160,6 +160,7 @@ pub fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
             "hum50" => Some(NoiseSound::Hum { mains_hz: 50.0 }),
             "hum60" => Some(NoiseSound::Hum { mains_hz: 60.0 }),
             "whine" => Some(NoiseSound::Whine),
+            "whistle" => Some(NoiseSound::Whistle),
             _ => None,
         };
         if let Some(sound) = made_up {
@@ -172,7 +173,7 @@ pub fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
         let files =
             find_audio_files(&[PathBuf::from(given)], arguments.recursive).map_err(|e| {
                 Failure::Failed(format!(
-                    "noise: {e} (or give the word white, hum50, hum60 or whine)"
+                    "noise: {e} (or give the word white, hum50, hum60, whine or whistle)"
                 ))
             })?;
         for path in files {
