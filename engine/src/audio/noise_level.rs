@@ -38,7 +38,10 @@ const IGNORED_FALL_DB: f32 = 4.0;
 const IGNORED_RISE_DB: f32 = 1.3;
 /// A bin is part of a line if it exceeds the median around it by this.
 const LINE: f32 = 3.0;
-/// Half width in bins of that neighbourhood, and at every how many bins its median is taken.
+/// The top of a line are the bins with no less than this share of what is found within so many bins, 35 Hz.
+const TOP: f32 = 0.5;
+const SKIRT: usize = 6;
+/// Half width in bins of the neighbourhood of a line, and at every how many bins its median is taken.
 const MEDIAN_HALF_WIDTH: usize = 24;
 const MEDIAN_STRIDE: usize = 8;
 
@@ -146,8 +149,7 @@ impl LevelFollower {
     pub fn take_band(&mut self, band: usize, reference: &NoiseSpectrum) {
         let level = self.band_level_db(band, reference.power());
         self.recent[self.frames % RECENT][band] = level;
-        self.recent_lines[self.frames % RECENT][band] =
-            self.line_level_db(band, reference.power());
+        self.recent_lines[self.frames % RECENT][band] = self.line_level_db(band, reference.power());
     }
 
     /// Compares the bands.
@@ -174,12 +176,15 @@ impl LevelFollower {
     fn line_level_db(&mut self, band: usize, reference: &[f32]) -> f32 {
         let bins = self.smoothed.len();
         self.sorting.clear();
-        for f in self.edges[band]..self.edges[band + 1] {
-            if self.line[f] {
+        let band = self.edges[band]..self.edges[band + 1];
+        for (f, expected) in band.clone().zip(&reference[band]) {
+            // Their tops alone: in the skirts of loud lines there is room for music.
+            let skirts = f.saturating_sub(SKIRT)..(f + SKIRT + 1).min(bins);
+            if self.line[f] && reference[skirts].iter().all(|r| TOP * r <= *expected) {
                 // As in the reference, in which lines are a bin wider to either side.
                 let around = &self.smoothed[f.max(1) - 1..(f + 2).min(bins)];
                 let there = around.iter().fold(0.0f32, |m, p| m.max(*p));
-                self.sorting.push(there / reference[f].max(FLOOR));
+                self.sorting.push(there / expected.max(FLOOR));
             }
         }
         if self.sorting.is_empty() {

@@ -575,6 +575,44 @@ mod tests {
     }
 
     #[test]
+    fn lines_rise_with_the_noise_but_not_with_music_between_them() {
+        let buzz = |seconds: usize, gain: f32| {
+            let mut x = noise(48_000 * seconds, 1e-4 * gain, 8);
+            for (i, x) in x.iter_mut().enumerate() {
+                let t = i as f64 / 48_000.0;
+                for h in 1..60 {
+                    let turns = 120.0 * f64::from(h) * t + f64::from(h * h);
+                    *x += 0.01 * gain * (std::f64::consts::TAU * turns.fract()).sin() as f32;
+                }
+            }
+            x
+        };
+        let learned = NoiseSpectrum::learn(48_000, &[&buzz(2, 1.0)]).unwrap();
+        let rise_db = |sound: Vec<f32>| {
+            let mut tracker = NoiseTracker::new(48_000, 1);
+            tracker.follow(&learned);
+            errors_db(&mut tracker, &[sound], 1.0);
+            [480.0, 1200.0, 3000.0]
+                .map(|hz| 10.0 * (tracker.estimate().at_hz(hz) / learned.at_hz(hz)).log10())
+        };
+        for rise in rise_db(buzz(3, 3.16)) {
+            assert!((2.5..11.0).contains(&rise), "{rise:.1} dB");
+        }
+        let mut music = buzz(4, 1.0);
+        let mut rng = StableRng::new(5, 0);
+        let mut breath = 0.0;
+        for (i, x) in music.iter_mut().enumerate() {
+            // A blown note with breath in it, a hundred times the hiss.
+            let t = i as f32 / 48_000.0;
+            breath += 0.3 * (0.01 * rng.normal() as f32 - breath);
+            *x += 0.1 * (std::f32::consts::TAU * 523.0 * t).sin() + breath;
+        }
+        for rise in rise_db(music) {
+            assert!(rise < 1.5, "{rise:.1} dB");
+        }
+    }
+
+    #[test]
     fn hum_is_found_blindly_and_a_chord_is_not_hum() {
         let sound = |fundamentals: &[f32]| {
             let mut x = noise(48_000 * 6, 1e-4, 4);
