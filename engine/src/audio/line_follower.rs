@@ -15,13 +15,13 @@ const SLOPE: usize = 3;
 const STEP: usize = 2;
 const LEAVING: isize = 3;
 const LEFT: f32 = 0.25;
-/// ... its like being what has its power, within these factors.
+/// ... its like being what has its power, within these factors ...
 const LEAST: f32 = 0.35;
 const MOST_LOUDER: f32 = 2.5;
+/// ... and fewer frames than this (0.3 s) are missing in which it was seen.
+const SURE: u32 = 6;
 /// A line that has not been seen for so many frames (0.5 s) is looked for ...
 const LOST: u32 = 12;
-/// (and of one that has been seen in most, fewer are missing), ...
-const SURE: u32 = 6;
 /// ... over this share of its frequency, at most so many bins, ...
 const REACH: f32 = 0.08;
 const MOST_REACH: usize = 64;
@@ -68,6 +68,11 @@ impl Line {
 }
 
 /// Follows the lines of a learned spectrum.
+///
+/// Measured on 6 guitar and 3 flute recordings of `train`, mode best, SNR out at 0 dB in: a tone of 4.3 kHz that has drifted by up to
+/// 60 Hz since it was learned, guitar 1.2 to 28.5 dB, flute 1.2 to 27.3 dB (the best classical filter 21.9 and 23.2 dB). Without the
+/// proof that a line has left its place, notes dragged the harmonics of learned hum along: guitar 23.7 to 13.8 dB. Without the factor
+/// for what moves, a tone at 10 Hz a second leaked in bursts: 27 dB on one flute, 15 without.
 #[derive(Default)]
 pub struct LineFollower {
     lines: Vec<Line>,
@@ -207,10 +212,10 @@ impl Line {
         let to = (centre + reach).min(bins.saturating_sub(BESIDE + 1));
         let is_alike = |f: &usize| {
             let p = power[*f];
-            p > power[f - 1]
+            (self.power / ALIKE..=self.power * ALIKE).contains(&p)
+                && p > power[f - 1]
                 && p >= power[f + 1]
                 && p > STANDS_OUT * power[f - BESIDE].max(power[f + BESIDE])
-                && (self.power / ALIKE..=self.power * ALIKE).contains(&p)
         };
         // The one that is watched, else the nearest.
         let watched = (self.proof > 0).then_some(self.candidate);

@@ -311,7 +311,7 @@ mod tests {
         let mut throbbing = vec![0.0; 96_000];
         add_comb(&mut throbbing, 1000.0, 10, 0.01, 0.0);
         for (i, x) in throbbing.iter_mut().enumerate() {
-            *x *= 1.0 + libm::sinf(std::f32::consts::TAU * 8.0 * i as f32 / RATE_HZ as f32);
+            *x *= 1.0 + libm::sinf(std::f32::consts::TAU * 10.0 * i as f32 / RATE_HZ as f32);
         }
         assert!(found(&throbbing).iter().all(Tones::is_none));
         let mut whistles = hiss(96_000, 0.003, 1);
