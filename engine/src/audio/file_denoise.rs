@@ -236,6 +236,7 @@ pub fn denoise_file(
         let tracking = primed(&job.input, method.lowest_hz(), &hum, observer)?;
         (tracking.estimates(), Some(tracking))
     };
+    drop(beginning);
     let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
     denoiser.start_with_hum(&hum);
     denoiser.start_with(job.amount_db, job.heard);

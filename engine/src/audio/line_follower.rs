@@ -307,11 +307,18 @@ mod tests {
         hear(&mut tracker, &sound);
         let db = above_db(&tracker, 3178.0);
         assert!((-1.0..6.0).contains(&db), "{db:.1} dB");
-        // From the start, if it may listen to it beforehand.
-        let mut primed = following(&learned);
-        primed.prime_lines(&sound);
-        let db = above_db(&primed, 3190.0);
-        assert!((-1.0..6.0).contains(&db), "{db:.1} dB");
+        // From the start, if it may listen to it beforehand, whatever else it hears there.
+        let mut broken = sound.clone();
+        broken[90_000] = f32::NAN;
+        broken[90_001] = f32::INFINITY;
+        for sound in [&sound, &broken] {
+            let mut primed = following(&learned);
+            primed.prime_lines(sound);
+            let db = above_db(&primed, 3190.0);
+            assert!((-1.0..6.0).contains(&db), "{db:.1} dB");
+            hear(&mut primed, &whistle(1.0, 3190.0, -4.0));
+            assert!(primed.estimate().power().iter().all(|p| p.is_finite()));
+        }
     }
 
     #[test]
