@@ -122,6 +122,8 @@ impl LevelFollower {
     /// Forgets the level. Never allocates.
     pub fn clear(&mut self) {
         self.frames = 0;
+        // Also so that a broken sample does not outlive it.
+        self.smoothed.fill(0.0);
         self.level_db.fill(0.0);
         self.gain.fill(1.0);
         self.line_gain.fill(1.0);

@@ -2,7 +2,6 @@
 
 use realfft::num_complex::Complex32;
 
-use super::denoiser::BROKEN_ABOVE;
 use super::line_follower::LineFollower;
 use super::minima::{BIAS, Minima};
 use super::noise::{KEPT, NoiseSpectrum};
@@ -126,14 +125,12 @@ impl NoiseTracker {
     }
 
     /// Finds out where the lines of a followed spectrum are at the beginning of a recording, which may be long before or after they
-    /// were learned: hears `samples` backwards, broken ones as silence, and goes back to the start. Not for the audio thread.
+    /// were learned: hears `samples` backwards, and goes back to the start. Not for the audio thread.
     pub fn prime_lines(&mut self, samples: &[f32]) {
         if self.reference != Reference::Learned || self.wandering.is_empty() {
             return;
         }
-        // NaN is not below anything.
-        let usable = |x: &f32| if x.abs() <= BROKEN_ABOVE { *x } else { 0.0 };
-        let backwards: Vec<f32> = samples.iter().rev().map(usable).collect();
+        let backwards: Vec<f32> = samples.iter().rev().copied().collect();
         let mut rest = backwards.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.wanted().min(rest.len()));
