@@ -57,6 +57,8 @@ pub struct LevelFollower {
     /// Bins in which the reference has a line: they say nothing about the level, never fall with it and rise no more than they are
     /// seen to, because music between soft hiss and loud lines passes for a rise of the hiss.
     line: Vec<bool>,
+    /// Those of them that are the top of one: in the skirts of loud lines there is room for music.
+    top: Vec<bool>,
     /// Levels of the last frames in dB, `[frame][band]`, and those of the lines.
     recent: Vec<Vec<f32>>,
     recent_lines: Vec<Vec<f32>>,
@@ -85,6 +87,7 @@ impl LevelFollower {
         Self {
             smoothed: vec![0.0; bins],
             line: vec![false; bins],
+            top: vec![false; bins],
             recent: vec![vec![0.0; bands]; RECENT],
             recent_lines: vec![vec![0.0; bands]; RECENT],
             frames: 0,
@@ -109,6 +112,10 @@ impl LevelFollower {
                 median = quantile(&mut self.sorting, 0.5);
             }
             *line = *p > LINE * median;
+        }
+        for (f, (top, line)) in self.top.iter_mut().zip(&self.line).enumerate() {
+            let skirts = f.saturating_sub(SKIRT)..(f + SKIRT + 1).min(power.len());
+            *top = *line && power[skirts].iter().all(|p| TOP * p <= power[f]);
         }
         self.clear();
     }
@@ -180,9 +187,7 @@ impl LevelFollower {
         self.sorting.clear();
         let band = self.edges[band]..self.edges[band + 1];
         for (f, expected) in band.clone().zip(&reference[band]) {
-            // Their tops alone: in the skirts of loud lines there is room for music.
-            let skirts = f.saturating_sub(SKIRT)..(f + SKIRT + 1).min(bins);
-            if self.line[f] && reference[skirts].iter().all(|r| TOP * r <= *expected) {
+            if self.top[f] {
                 // As in the reference, in which lines are a bin wider to either side.
                 let around = &self.smoothed[f.max(1) - 1..(f + 2).min(bins)];
                 let there = around.iter().fold(0.0f32, |m, p| m.max(*p));
