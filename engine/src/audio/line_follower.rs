@@ -73,7 +73,6 @@ impl Line {
 /// 60 Hz since it was learned, guitar 1.2 to 28.5 dB, flute 1.2 to 27.3 dB (the best classical filter 21.9 and 23.2 dB). Without the
 /// proof that a line has left its place, notes dragged the harmonics of learned hum along: guitar 23.7 to 13.8 dB. Without the factor
 /// for what moves, a tone at 10 Hz a second leaked in bursts: 27 dB on one flute, 15 without.
-#[derive(Default)]
 pub struct LineFollower {
     lines: Vec<Line>,
 }

@@ -137,7 +137,7 @@ impl NoiseTracker {
             self.push(&[now]);
             rest = later;
         }
-        let wandering = std::mem::take(&mut self.wandering);
+        let wandering = std::mem::replace(&mut self.wandering, LineFollower::new());
         self.restart();
         self.wandering = wandering;
         self.wandering
