@@ -44,6 +44,12 @@ pub fn mix(
     }
     let known_length = (KNOWN_NOISE_SECONDS * f64::from(clip.rate_hz)) as usize;
     let mut rng = StableRng::new(seed, number);
+    // One noise, learned from before the music begins.
+    let learned_before = |mut known: Vec<f32>| {
+        let added = known.split_off(known_length);
+        (added, known)
+    };
+    let length = known_length + n;
     let (added, known): (Vec<f32>, Vec<f32>) = match &noise.sound {
         NoiseSound::White => {
             let mut other = StableRng::new(seed, number ^ SEPARATE);
@@ -52,21 +58,10 @@ pub fn mix(
             (added, known)
         }
         NoiseSound::Hum { mains_hz } => {
-            // One hum, learned from before the music begins.
-            let mut known = hum(clip.rate_hz, *mains_hz, known_length + n, &mut rng);
-            let added = known.split_off(known_length);
-            (added, known)
+            learned_before(hum(clip.rate_hz, *mains_hz, length, &mut rng))
         }
-        NoiseSound::Whine => {
-            let mut known = whine(clip.rate_hz, known_length + n, &mut rng);
-            let added = known.split_off(known_length);
-            (added, known)
-        }
-        NoiseSound::Whistle => {
-            let mut known = whistle(clip.rate_hz, known_length + n, &mut rng);
-            let added = known.split_off(known_length);
-            (added, known)
-        }
+        NoiseSound::Whine => learned_before(whine(clip.rate_hz, length, &mut rng)),
+        NoiseSound::Whistle => learned_before(whistle(clip.rate_hz, length, &mut rng)),
         NoiseSound::Recording { rate_hz, samples } => {
             let samples = resample(samples, *rate_hz, clip.rate_hz)?;
             let learned = (LEARNED_SECONDS * f64::from(clip.rate_hz))
