@@ -58,8 +58,10 @@ const TOLD_CLEAR: f64 = 1.0;
 /// 1 kHz and harmonics, hum of 50 Hz, mean of 0, 10 and 20 dB in mode best, with 0, this, and 1: guitar 30.55 30.65 30.84 and 30.13
 /// 29.99 29.46 dB, flute 28.56 28.78 29.18 and 40.05 39.90 39.54 dB.
 const TOLD_LEFT: f32 = 0.3;
-/// It has come back when most of its lines are as loud as it was told, but for this factor.
+/// It has come back when most of its lines are as loud as it was told, but for this factor, and less than this share of the power that
+/// it was told was held.
 const TOLD_BACK: f32 = 0.6;
+const TOLD_AWAY: f32 = 0.1;
 /// Below this share of what it was, the hum is gone.
 const GONE: f32 = 0.1;
 
@@ -306,7 +308,7 @@ impl Lines {
             loud += usize::from(size > TOLD_BACK * told && size < told / TOLD_BACK);
             lines += usize::from(*told > 0.0);
         }
-        held < GONE * expected && 3 * loud >= 2 * lines
+        held < TOLD_AWAY * expected && 3 * loud >= 2 * lines
     }
 
     /// It is gone, but may come back: as at the start.
