@@ -613,6 +613,27 @@ mod tests {
     }
 
     #[test]
+    fn hum_is_found_whose_first_harmonics_are_below_the_range() {
+        // Four harmonics of the mains are needed; a flute begins between the first and the second of these.
+        let mut x = noise(48_000 * 6, 1e-4, 4);
+        for (i, x) in x.iter_mut().enumerate() {
+            let t = i as f64 / 48_000.0;
+            for h in [1, 2, 3, 5] {
+                let turns = 120.0 * f64::from(h) * t;
+                *x += 0.01 * (std::f64::consts::TAU * turns.fract()).sin() as f32;
+            }
+        }
+        let mut tracker = NoiseTracker::new(48_000, 1);
+        tracker.expect_from(216.0);
+        errors_db(&mut tracker, &[x], 1.0);
+        let there = 0.01f32.powi(2) / 4.0 * 8192.0 * 2.0 / 3.0;
+        for hz in [240.0, 360.0, 600.0] {
+            let db = 10.0 * (tracker.estimate().at_hz(hz) / there).log10();
+            assert!((-2.5..5.0).contains(&db), "{hz} Hz: {db:.1} dB");
+        }
+    }
+
+    #[test]
     fn hum_is_found_blindly_and_a_chord_is_not_hum() {
         let sound = |fundamentals: &[f32]| {
             let mut x = noise(48_000 * 6, 1e-4, 4);
