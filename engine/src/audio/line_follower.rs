@@ -332,10 +332,10 @@ mod tests {
             tracker.estimate().power()[around.clone()],
             spectrum.power()[around.clone()]
         );
-        // Nor if a note as loud sounds two bins beside it.
+        // Nor if a note as loud sounds three bins beside it.
         let mut both = whistle(3.0, 3137.0, 0.0);
         for (i, x) in both.iter_mut().enumerate().skip(48_000) {
-            let turns = 3149.0 * i as f64 / f64::from(RATE_HZ);
+            let turns = 3155.0 * i as f64 / f64::from(RATE_HZ);
             *x += 1.1 * AMPLITUDE * libm::sin(std::f64::consts::TAU * turns) as f32;
         }
         hear(&mut tracker, &both);
