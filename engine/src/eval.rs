@@ -29,6 +29,7 @@ mod margin;
 mod measures;
 mod mixture;
 mod steps;
+pub mod stereo;
 #[cfg(test)]
 mod tests;
 mod whine;
@@ -448,7 +449,7 @@ impl Run<'_> {
         };
         take(noisy.clone(), 0.0);
         let tracking =
-            (!self.options.knows_noise).then(|| Tracking::of_signal(rate_hz, noisy, 0.0, &[]));
+            (!self.options.knows_noise).then(|| Tracking::of_signal(rate_hz, &[noisy], 0.0, &[]));
         let tracked = tracking.as_ref().and_then(Tracking::first_estimate);
         if self.options.classical {
             for baseline in standard_set(rate_hz) {
@@ -541,7 +542,7 @@ impl Run<'_> {
             }
             _ => {
                 let noise = learned.map_or(SignalNoise::Adaptive, |spectrum| {
-                    SignalNoise::Followed(spectrum.clone())
+                    SignalNoise::Followed(vec![spectrum.clone()])
                 });
                 denoise_signal(&contender.denoiser, rate_hz, noisy, noise)?
             }

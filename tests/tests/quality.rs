@@ -3,13 +3,19 @@
 
 #![allow(clippy::unwrap_used)]
 
-use drfm_engine::audio::denoiser::{NoiseSource, StreamDenoiser};
+use drfm_engine::audio::denoiser::{FULL_AMOUNT_DB, NoiseSource, StreamDenoiser};
 use drfm_engine::audio::embedded;
+use drfm_engine::audio::method::Method;
 use drfm_engine::audio::model::{DenoiserModel, Mode};
 use drfm_engine::audio::noise::NoiseSpectrum;
 use drfm_engine::classic::Baseline;
+use drfm_engine::eval::stereo::{self, Scene};
+use drfm_engine::eval::{
+    CleanClip, Contender, EvalOptions, Field, NoiseKind, NoiseSound, Surroundings,
+};
 use drfm_engine::metrics::audio::snr_db;
 use drfm_engine::rng::StableRng;
+use drfm_engine::train::Control;
 use drfm_tests::fixture;
 
 const RATE_HZ: u32 = 48_000;
@@ -122,5 +128,60 @@ fn clean_input_comes_out_clean() {
         let out = snr_db(&clean, &sound[latency..]);
         println!("{instrument}: clean input kept at {out:.1} dB");
         assert!(out > 20.0, "{instrument}: {out}");
+    }
+}
+
+#[test]
+fn two_channels_as_a_pair_gain_where_they_share_music_and_lose_nowhere() {
+    let clips = ["guitar", "flute"].map(|name| CleanClip {
+        group: "fixtures".to_owned(),
+        rate_hz: RATE_HZ,
+        samples: fixture(&format!("{name}.flac")),
+    });
+    let white = NoiseKind {
+        name: "white".to_owned(),
+        sound: NoiseSound::White,
+    };
+    let model = DenoiserModel::from_bytes(embedded::bytes("general").unwrap()).unwrap();
+    let contenders = [Mode::Best, Mode::Live].map(|mode| Contender {
+        name: mode.name().to_owned(),
+        mode,
+        denoiser: Method::Spectral(model.chain(mode).unwrap().clone()),
+        steps: None,
+        amount_db: FULL_AMOUNT_DB,
+    });
+    let field = Field {
+        contenders: contenders.into(),
+        peers: Vec::new(),
+    };
+    for knows_noise in [true, false] {
+        let options = EvalOptions {
+            levels_db: vec![10.0],
+            seed: 1,
+            knows_noise,
+            classical: false,
+        };
+        let surroundings = Surroundings {
+            clock: &|| 0.0,
+            go_on: &|_| Control::Continue,
+            listener: None,
+        };
+        let noises = std::slice::from_ref(&white);
+        let cells = stereo::measure(&clips, noises, &field, &options, &surroundings).unwrap();
+        assert_eq!(cells.len(), Scene::ALL.len());
+        for cell in cells {
+            for (name, (apart, pair)) in ["best", "live"].iter().zip(&cell.models_db) {
+                println!(
+                    "{:?} {name}: {:.2} {apart:.2} {pair:.2}",
+                    cell.scene, cell.noisy_db
+                );
+                let least = match cell.scene {
+                    Scene::Middle => 1.0,
+                    Scene::Side => 0.4,
+                    Scene::Spaced | Scene::Two | Scene::Beside => -0.3,
+                };
+                assert!(pair - apart > least, "{:?} {name}", cell.scene);
+            }
+        }
     }
 }

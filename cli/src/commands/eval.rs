@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use drfm_engine::audio::model::Mode;
 use drfm_engine::eval::harm::{self, SOFT_DB};
+use drfm_engine::eval::stereo::{self, Scene};
 use drfm_engine::eval::{EvalError, EvalOptions, Field, Listener, Peer, Surroundings, evaluate};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -36,7 +37,9 @@ mod text;
   drfm eval --clean my-takes/ --noise white hum50 --model guitar --mode best --report report/
       a page to look at and listen to: report/index.html
   drfm eval --clean guitar/test --model guitar --model flute --mode best --harm
-      clean input, soft noise, and the wrong model")]
+      clean input, soft noise, and the wrong model
+  drfm eval --clean guitar/test --model guitar --mode best --stereo
+      two channels as a pair, and each by itself")]
 pub struct Arguments {
     /// Clean recordings, or folders of them.
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
@@ -78,6 +81,10 @@ pub struct Arguments {
     /// later models cost against the first, which should be the right one.
     #[arg(long, conflicts_with_all = ["report", "peer"])]
     harm: bool,
+    /// Put the recordings into scenes of two channels, each with noise of its own, and compare both channels denoised as a
+    /// pair with each by itself.
+    #[arg(long, conflicts_with_all = ["report", "peer", "harm", "steps"])]
+    stereo: bool,
     /// Write a web page into this new folder: tables, curves, spectrograms and sounds of one excerpt of each instrument and
     /// noise.
     #[arg(long, value_name = "DIR")]
@@ -159,6 +166,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let soft = SOFT_DB.iter().filter(|l| !options.levels_db.contains(l));
         mixtures += clean.len() * (1 + noises.len() * soft.count());
     }
+    if arguments.stereo {
+        mixtures *= Scene::ALL.len();
+    }
     let bar = ProgressBar::new(mixtures as u64);
     let style = ProgressStyle::with_template("mixtures [{bar:30}] {pos}/{len} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -195,6 +205,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             }));
         }
         return report::print(&text::harm(&result, options.knows_noise));
+    }
+    if arguments.stereo {
+        let result =
+            pool.install(|| stereo::measure(&clean, &noises, &field, &options, &surroundings));
+        bar.finish_and_clear();
+        let result = result.map_err(failed)?;
+        let models: Vec<&str> = field.contenders.iter().map(|c| c.name.as_str()).collect();
+        if arguments.json {
+            return report::print_json(&json!({
+                "seed": options.seed,
+                "knows_noise": options.knows_noise,
+                "files": clean.len(),
+                "models": models,
+                "result": result,
+            }));
+        }
+        return report::print(&text::stereo(&result, &models, options.knows_noise));
     }
     let result = pool.install(|| evaluate(&clean, &noises, &field, &options, &surroundings));
     bar.finish_and_clear();

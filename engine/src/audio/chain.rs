@@ -66,12 +66,12 @@ pub fn for_each_frame(
     let lookahead = step.lookahead();
     for m in 0..noisy.frames + lookahead {
         step.next_frame();
-        noisy.spectrum_into(m, step.noisy_mut(0));
+        noisy.spectrum_into(m, step.noisy_mut());
         if let Some(first) = first {
-            first.spectrum_into(m, step.first_mut(0));
+            first.spectrum_into(m, step.first_mut());
         }
         if let Some(long) = long {
-            long.spectrum_into(m, step.long_mut(0));
+            long.spectrum_into(m, step.long_mut());
         }
         step.update();
         step.select();
@@ -194,13 +194,13 @@ pub fn predict_all(step: &mut SpectralStep, kernel: &Kernel) {
 /// The estimate of one first step over a whole whitened mono signal.
 #[must_use]
 pub fn estimate_first(model: &StepModel, rate_hz: u32, noisy: &[f32]) -> Vec<f32> {
-    let mut step = SpectralStep::new(&model.config, rate_hz, 1);
+    let mut step = SpectralStep::new(&model.config, rate_hz);
     let transform = FrameTransform::new(step.shape());
     let framed = Framed::new(&transform, noisy);
     let mut out = framed.collector();
     for_each_frame(&mut step, &framed, None, None, |step, m| {
         predict_all(step, model.kernel());
-        out.add(m, step.output(0));
+        out.add(m, step.output());
     });
     out.finish()
 }
@@ -216,7 +216,7 @@ pub fn for_each_refined_frame(
     noisy: &[f32],
     mut each: impl FnMut(&mut SpectralStep, usize),
 ) {
-    let mut second = SpectralStep::new(refine, rate_hz, 1);
+    let mut second = SpectralStep::new(refine, rate_hz);
     let transform = FrameTransform::new(second.shape());
     let framed = Framed::new(&transform, noisy);
     if let Some(long) = long {
@@ -229,13 +229,13 @@ pub fn for_each_refined_frame(
         for_each_frame(&mut second, &framed, Some(&z), Some(&z_long), each);
         return;
     }
-    let mut step = SpectralStep::new(&first.config, rate_hz, 1);
+    let mut step = SpectralStep::new(&first.config, rate_hz);
     // A second step on the frames of the first has no look-ahead: `check_chain` sees to it.
     for_each_frame(&mut step, &framed, None, None, |step, m| {
         predict_all(step, first.kernel());
         second.next_frame();
-        second.noisy_mut(0).copy_from_slice(step.noisy_at_output(0));
-        second.first_mut(0).copy_from_slice(step.output(0));
+        second.noisy_mut().copy_from_slice(step.noisy_at_output());
+        second.first_mut().copy_from_slice(step.output());
         second.update();
         second.select();
         each(&mut second, m);
@@ -258,7 +258,7 @@ pub fn estimate(chain: &ChainConfig<StepModel>, rate_hz: u32, noisy: &[f32]) -> 
         noisy,
         |step, m| {
             predict_all(step, refine.kernel());
-            out.add(m, step.output(0));
+            out.add(m, step.output());
         },
     );
     out.finish()

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use super::chain::{ChainConfig, StepModel};
 use super::delay::DelayLine;
 use super::hum::HumCanceller;
-use super::kernel::MAX_CHANNELS;
 use super::mix::OutputMix;
 pub use super::mix::{FULL_AMOUNT_DB, Output};
 use super::noise::NoiseSpectrum;
 use super::noise_tracker::NoiseTracker;
-use super::stages::{PIECE, Stages};
+use super::stages::{MAX_CHANNELS, PIECE, Stages};
 
 mod noise_control;
 

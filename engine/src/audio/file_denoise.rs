@@ -338,15 +338,15 @@ fn primed(
     Ok(tracking.without_hum(hum))
 }
 
-/// What is known of the noise of a signal.
+/// What is known of the noise of a signal: spectra, one for all channels or one a channel.
 #[derive(Clone, Debug)]
 pub enum SignalNoise {
     /// Nothing: it is tracked.
     Adaptive,
-    /// Its spectrum, whose level is followed.
-    Followed(NoiseSpectrum),
-    /// Its spectrum, which is taken as it is.
-    Fixed(NoiseSpectrum),
+    /// Its spectra, whose level is followed.
+    Followed(Vec<NoiseSpectrum>),
+    /// Its spectra, which are taken as they are.
+    Fixed(Vec<NoiseSpectrum>),
 }
 
 /// Denoises a mono signal as [`denoise_file`] does a file: aligned and of the same length.
@@ -359,49 +359,68 @@ pub fn denoise_signal(
     samples: &[f32],
     noise: SignalNoise,
 ) -> Result<Vec<f32>, WaveformError> {
-    let heard = (HUM_SECONDS * f64::from(rate_hz)) as usize;
-    let beginning = samples.get(..heard).unwrap_or(samples);
+    let mut channels = denoise_channels(method, rate_hz, &[samples], noise)?;
+    Ok(channels.pop().unwrap_or_default())
+}
+
+/// The same for signals of several channels, all of one length.
+///
+/// # Errors
+/// [`WaveformError::Rate`] if a waveform model has another sample rate.
+pub fn denoise_channels(
+    method: &Method,
+    rate_hz: u32,
+    channels: &[&[f32]],
+    noise: SignalNoise,
+) -> Result<Vec<Vec<f32>>, WaveformError> {
+    let length = channels.iter().map(|c| c.len()).min().unwrap_or(0);
+    let heard = ((HUM_SECONDS * f64::from(rate_hz)) as usize).min(length);
+    let beginning: Vec<&[f32]> = channels.iter().map(|c| &c[..heard]).collect();
     let known = match &noise {
-        SignalNoise::Adaptive => None,
-        SignalNoise::Followed(spectrum) | SignalNoise::Fixed(spectrum) => Some(spectrum),
+        SignalNoise::Adaptive => &[],
+        SignalNoise::Followed(spectra) | SignalNoise::Fixed(spectra) => spectra.as_slice(),
     };
-    let hum = method.hum_of(
-        rate_hz,
-        &[beginning],
-        known.map_or(&[], std::slice::from_ref),
-    );
+    let hum = method.hum_of(rate_hz, &beginning, known);
     let (spectra, mut tracking) = match noise {
         SignalNoise::Adaptive => {
-            let tracking = Tracking::of_signal(rate_hz, samples, method.lowest_hz(), &hum);
+            let tracking = Tracking::of_signal(rate_hz, channels, method.lowest_hz(), &hum);
             (tracking.estimates(), Some(tracking))
         }
-        SignalNoise::Followed(spectrum) => {
-            let tracking = Tracking::following(rate_hz, &[beginning], &[spectrum]);
+        SignalNoise::Followed(spectra) => {
+            let tracking = Tracking::following(rate_hz, &beginning, &spectra);
             (tracking.estimates(), Some(tracking))
         }
-        SignalNoise::Fixed(spectrum) => (vec![spectrum], None),
+        SignalNoise::Fixed(spectra) => (spectra, None),
     };
-    let mut denoiser = method.stream(rate_hz, 1, &spectra)?;
+    let mut denoiser = method.stream(rate_hz, channels.len(), &spectra)?;
     denoiser.start_with_hum(&hum);
     let latency = denoiser.latency_samples();
-    let mut signal = samples.to_vec();
-    signal.resize(samples.len() + latency, 0.0);
+    let mut signals: Vec<Vec<f32>> = channels.iter().map(|c| c[..length].to_vec()).collect();
+    for signal in &mut signals {
+        signal.resize(length + latency, 0.0);
+    }
     let mut start = 0;
-    while start < signal.len() {
+    while start < length + latency {
         let wanted = tracking.as_ref().map_or(BLOCK_FRAMES, Tracking::wanted);
-        let n = wanted.min(signal.len() - start);
-        denoiser.process(&mut [&mut signal[start..start + n]]);
+        let n = wanted.min(length + latency - start);
+        let mut block: Vec<&mut [f32]> = signals
+            .iter_mut()
+            .map(|signal| &mut signal[start..start + n])
+            .collect();
+        denoiser.process(&mut block);
         // The silence after the end is not part of the recording.
         if let Some(tracking) = &mut tracking
-            && start + n <= samples.len()
-            && tracking.push(&[samples], start, n)
+            && start + n <= length
+            && tracking.push(channels, start, n)
         {
             denoiser.set_noise(&tracking.estimates());
         }
         start += n;
     }
-    signal.drain(..latency);
-    Ok(signal)
+    for signal in &mut signals {
+        signal.drain(..latency);
+    }
+    Ok(signals)
 }
 
 /// One block of samples, interleaved as in files and apart as in streams.

@@ -562,7 +562,8 @@ fn hum_is_out_of_a_recording_from_its_first_sample() {
     denoise_file(&method, &job, &mut |_| Control::Continue).unwrap();
     let from_file = read_all(&output, u64::MAX).unwrap().channels.remove(0);
     let learned = NoiseSpectrum::learn(48_000, &[&soft]).unwrap();
-    let from_signal = denoise_signal(&method, 48_000, &hum, SignalNoise::Fixed(learned)).unwrap();
+    let from_signal =
+        denoise_signal(&method, 48_000, &hum, SignalNoise::Fixed(vec![learned])).unwrap();
     let power = |x: &[f32]| x.iter().take(48_000).map(|x| x * x).sum::<f32>();
     for out in [from_file, from_signal] {
         assert_eq!(out.len(), hum.len());
@@ -603,7 +604,7 @@ fn a_learned_whine_is_taken_from_under_a_note_of_its_pitch() {
         out.split_off(latency)
     };
     let method = Method::Spectral(chain.clone());
-    let fixed = SignalNoise::Fixed(learned.clone());
+    let fixed = SignalNoise::Fixed(vec![learned.clone()]);
     let whole = denoise_signal(&method, 48_000, &noisy, fixed).unwrap();
     let error_db = |out: &[f32], from: usize| {
         let error = out

@@ -1,8 +1,7 @@
 //! The real-time kernel: Eq. 20 of the paper for a batch of bins, without allocating.
 //!
-//! The inputs of a bin come in two groups, a *context* shared by all channels and a *patch* per channel, so that
-//! linked channels pay for the context once. The gates are folded into theta2 when the kernel is made: a timestep
-//! costs nothing.
+//! The inputs of a bin come in two groups, *patch* and *context*. The gates are folded into theta2 when the kernel is
+//! made: a timestep costs nothing.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -17,8 +16,6 @@ pub const BINS_PER_PASS: usize = 16;
 pub const BIN_TILE: usize = 4;
 /// Vectors of features whose sums are held in registers at a time.
 const VECTOR_TILE: usize = 2;
-/// Most channels that one call may carry.
-pub const MAX_CHANNELS: usize = 2;
 /// Outputs of the model: real and imaginary part of the noise of one bin.
 const OUTPUTS: usize = 2;
 
@@ -44,7 +41,7 @@ impl Default for KernelScratch {
     fn default() -> Self {
         // The widest vector has 16 lanes.
         Self {
-            sums: vec![0.0; BINS_PER_PASS * MAX_CHANNELS * OUTPUTS * 16],
+            sums: vec![0.0; BINS_PER_PASS * OUTPUTS * 16],
         }
     }
 }
@@ -56,11 +53,9 @@ pub type Lane = [f32; BIN_TILE];
 /// finite number.
 #[derive(Clone, Copy)]
 pub struct KernelInput<'a> {
-    /// Number of channels, 1 to [`MAX_CHANNELS`].
-    pub channels: usize,
     /// `tiles x context_inputs`.
     pub context: &'a [Lane],
-    /// `tiles x channels x patch_inputs`.
+    /// `tiles x patch_inputs`.
     pub patch: &'a [Lane],
     /// Timestep of each bin, 1-based.
     pub timestep: &'a [u16],
@@ -121,7 +116,7 @@ impl Kernel {
         self.context_inputs
     }
 
-    /// Patch inputs per bin and channel.
+    /// Patch inputs per bin.
     #[must_use]
     pub const fn patch_inputs(&self) -> usize {
         self.patch_inputs
@@ -133,7 +128,7 @@ impl Kernel {
         self.timesteps
     }
 
-    /// Writes the predicted noise, `bins x channels x 2`. Timesteps out of range are clamped. Never allocates; safe on
+    /// Writes the predicted noise, `bins x 2`. Timesteps out of range are clamped. Never allocates; safe on
     /// the audio thread.
     pub fn predict_into(
         &self,
@@ -141,7 +136,7 @@ impl Kernel {
         scratch: &mut KernelScratch,
         out: &mut [f32],
     ) {
-        debug_assert!(input.timestep.len() <= BINS_PER_PASS && input.channels <= MAX_CHANNELS);
+        debug_assert!(input.timestep.len() <= BINS_PER_PASS);
         self.arch.dispatch(Predict {
             kernel: self,
             input,
@@ -189,14 +184,13 @@ impl WithSimd for Predict<'_> {
             out,
         } = self;
         let bins = input.timestep.len();
-        let channels = input.channels;
         let (d_context, d_patch) = (kernel.context_inputs, kernel.patch_inputs);
         let rows = 1 + d_context + d_patch;
         let vectors = FEATURE_TILE / S::F32_LANES;
         let (weights, _) = S::as_simd_f32s(&kernel.weights);
         let (theta, _) = S::as_simd_f32s(&kernel.theta);
         let (sums, _) = S::as_mut_simd_f32s(sums);
-        let used = bins * channels * OUTPUTS;
+        let used = bins * OUTPUTS;
         sums[..used].fill(simd.splat_f32s(0.0));
         for (tile, weights) in weights.chunks_exact(rows * vectors).enumerate() {
             let mut first = 0;
@@ -209,46 +203,32 @@ impl WithSimd for Predict<'_> {
                 while bin < bins {
                     let count = (bins - bin).min(BIN_TILE);
                     let context = &input.context[group * d_context..][..d_context];
-                    let mut shared = [bias; BIN_TILE];
-                    for (row, x) in context_rows.chunks_exact(vectors).zip(context) {
+                    let patch = &input.patch[group * d_patch..][..d_patch];
+                    let rows = context_rows.chunks_exact(vectors).zip(context);
+                    let rows = rows.chain(patch_rows.chunks_exact(vectors).zip(patch));
+                    let mut phase = [bias; BIN_TILE];
+                    for (row, x) in rows {
                         let row = &row[first..first + VECTOR_TILE];
                         let row = [row[0], row[1]];
                         for i in 0..BIN_TILE {
                             let x = simd.splat_f32s(x[i]);
                             for v in 0..VECTOR_TILE {
-                                shared[i][v] = simd.mul_add_e_f32s(row[v], x, shared[i][v]);
+                                phase[i][v] = simd.mul_add_e_f32s(row[v], x, phase[i][v]);
                             }
                         }
                     }
-                    for channel in 0..channels {
-                        let mut phase = shared;
-                        let patch =
-                            &input.patch[(group * channels + channel) * d_patch..][..d_patch];
-                        for (row, x) in patch_rows.chunks_exact(vectors).zip(patch) {
-                            let row = &row[first..first + VECTOR_TILE];
-                            let row = [row[0], row[1]];
-                            for i in 0..BIN_TILE {
-                                let x = simd.splat_f32s(x[i]);
-                                for v in 0..VECTOR_TILE {
-                                    phase[i][v] = simd.mul_add_e_f32s(row[v], x, phase[i][v]);
-                                }
-                            }
-                        }
-                        for (i, phase) in phase.iter().enumerate().take(count) {
-                            let k =
-                                usize::from(input.timestep[bin + i]).clamp(1, kernel.timesteps) - 1;
-                            // No closure here: it would not be compiled for the instructions chosen at run time.
-                            let features =
-                                [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
-                            let theta = &theta[(k * kernel.tiles + tile) * OUTPUTS * vectors..]
-                                [..OUTPUTS * vectors];
-                            let sums =
-                                &mut sums[((bin + i) * channels + channel) * OUTPUTS..][..OUTPUTS];
-                            for o in 0..OUTPUTS {
-                                let theta = &theta[o * vectors + first..][..VECTOR_TILE];
-                                for v in 0..VECTOR_TILE {
-                                    sums[o] = simd.mul_add_e_f32s(features[v], theta[v], sums[o]);
-                                }
+                    for (i, phase) in phase.iter().enumerate().take(count) {
+                        let k = usize::from(input.timestep[bin + i]).clamp(1, kernel.timesteps) - 1;
+                        // No closure here: it would not be compiled for the instructions chosen at run time.
+                        let features =
+                            [sine_of_turns(simd, phase[0]), sine_of_turns(simd, phase[1])];
+                        let theta = &theta[(k * kernel.tiles + tile) * OUTPUTS * vectors..]
+                            [..OUTPUTS * vectors];
+                        let sums = &mut sums[(bin + i) * OUTPUTS..][..OUTPUTS];
+                        for o in 0..OUTPUTS {
+                            let theta = &theta[o * vectors + first..][..VECTOR_TILE];
+                            for v in 0..VECTOR_TILE {
+                                sums[o] = simd.mul_add_e_f32s(features[v], theta[v], sums[o]);
                             }
                         }
                     }
@@ -287,7 +267,7 @@ mod tests {
         let model = random_model(d_context + d_patch, n, timesteps);
         let kernel = Kernel::new(&model, d_patch).unwrap();
         let mut rng = StableRng::new(6, 0);
-        for (bins, channels) in [(1usize, 1), (4, 1), (7, 2), (BINS_PER_PASS, 2)] {
+        for bins in [1usize, 4, 7, BINS_PER_PASS] {
             let tiles = bins.div_ceil(BIN_TILE);
             let mut lanes = |n: usize| -> Vec<Lane> {
                 (0..n)
@@ -295,12 +275,11 @@ mod tests {
                     .collect()
             };
             let context = lanes(tiles * d_context);
-            let patch = lanes(tiles * channels * d_patch);
+            let patch = lanes(tiles * d_patch);
             let timestep: Vec<u16> = (0..bins).map(|_| 1 + rng.below(timesteps) as u16).collect();
-            let mut out = vec![0.0; bins * channels * 2];
+            let mut out = vec![0.0; bins * 2];
             kernel.predict_into(
                 KernelInput {
-                    channels,
                     context: &context,
                     patch: &patch,
                     timestep: &timestep,
@@ -309,30 +288,26 @@ mod tests {
                 &mut out,
             );
             for bin in 0..bins {
-                for channel in 0..channels {
-                    let (tile, lane) = (bin / BIN_TILE, bin % BIN_TILE);
-                    let x: Vec<f32> = patch[(tile * channels + channel) * d_patch..][..d_patch]
-                        .iter()
-                        .chain(&context[tile * d_context..][..d_context])
-                        .map(|x| x[lane])
-                        .collect();
-                    for o in 0..2 {
-                        let mut want = 0.0;
-                        for feature in 0..n {
-                            let mut a = f64::from(model.features().bias()[feature]);
-                            for (j, x) in x.iter().enumerate() {
-                                a += f64::from(*x)
-                                    * f64::from(model.features().weights()[[j, feature]]);
-                            }
-                            let gate = f64::from(
-                                model.theta1()[[usize::from(timestep[bin]) - 1, feature]],
-                            )
-                            .cos();
-                            want += a.sin() * gate * f64::from(model.theta2()[[feature, o]]);
+                let (tile, lane) = (bin / BIN_TILE, bin % BIN_TILE);
+                let x: Vec<f32> = patch[tile * d_patch..][..d_patch]
+                    .iter()
+                    .chain(&context[tile * d_context..][..d_context])
+                    .map(|x| x[lane])
+                    .collect();
+                for o in 0..2 {
+                    let mut want = 0.0;
+                    for feature in 0..n {
+                        let mut a = f64::from(model.features().bias()[feature]);
+                        for (j, x) in x.iter().enumerate() {
+                            a +=
+                                f64::from(*x) * f64::from(model.features().weights()[[j, feature]]);
                         }
-                        let got = f64::from(out[(bin * channels + channel) * 2 + o]);
-                        assert!((got - want).abs() < 2e-4, "{got} {want}");
+                        let gate =
+                            f64::from(model.theta1()[[usize::from(timestep[bin]) - 1, feature]]);
+                        want += a.sin() * gate.cos() * f64::from(model.theta2()[[feature, o]]);
                     }
+                    let got = f64::from(out[bin * 2 + o]);
+                    assert!((got - want).abs() < 2e-4, "{got} {want}");
                 }
             }
         }

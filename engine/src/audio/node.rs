@@ -12,8 +12,9 @@ use super::assumed_noise::AssumedNoise;
 use super::chain::StepModel;
 use super::kernel::BINS_PER_PASS;
 use super::noise::NoiseSpectrum;
+use super::pair::{PairTurns, Turn};
 use super::rumble_limit::RumbleLimit;
-use super::step::SpectralStep;
+use super::step::{SpectralStep, StepConfig};
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 
 /// The amplitude that stands for noise of which nothing is known. So large that the frames whitened with it weigh nothing
@@ -34,22 +35,25 @@ pub enum NodeInputs {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Analyse { signal: usize, channel: usize },
-    Update { part: usize },
-    Select { part: usize },
-    Predict { start: usize },
-    SecondUpdate { part: usize },
-    SecondSelect { part: usize },
-    SecondPredict { start: usize },
+    Turn { signal: usize },
+    Update { channel: usize, part: usize },
+    Select { channel: usize, part: usize },
+    Predict { channel: usize, start: usize },
+    SecondUpdate { channel: usize, part: usize },
+    SecondSelect { channel: usize, part: usize },
+    SecondPredict { channel: usize, start: usize },
     Synthesise { channel: usize },
     Done,
 }
 
 /// One stage of a streaming denoiser for one or two linked channels.
 pub struct Node {
-    step: SpectralStep,
+    /// One a channel.
+    steps: Vec<SpectralStep>,
     model: Arc<StepModel>,
-    /// A second step on the frames of the first, without look-ahead.
-    second: Option<(SpectralStep, Arc<StepModel>)>,
+    /// Second steps on the frames of the first, without look-ahead.
+    second: Option<(Vec<SpectralStep>, Arc<StepModel>)>,
+    lookahead: usize,
     channels: usize,
     signals: usize,
     hop: usize,
@@ -76,6 +80,9 @@ pub struct Node {
     frame: usize,
     /// Frames analysed since the start, counted up to one more than the look-ahead.
     age: usize,
+    /// How the bins of two channels are turned, and how each frame's were, `[frame % depth]`.
+    pair: Option<PairTurns>,
+    turns: Vec<Vec<Turn>>,
     spectrum: Vec<Complex32>,
     position: usize,
     phase: Phase,
@@ -93,19 +100,26 @@ impl Node {
         rate_hz: u32,
         channels: usize,
     ) -> Self {
-        let step = SpectralStep::new(&model.config, rate_hz, channels);
-        let shape = step.shape();
+        let steps = |config: &StepConfig| -> Vec<SpectralStep> {
+            (0..channels)
+                .map(|_| SpectralStep::new(config, rate_hz))
+                .collect()
+        };
+        let shape = model.config.frames.at_rate(rate_hz);
+        let lookahead = usize::from(model.config.lookahead);
+        let lowest_hz = model.config.lowest_hz;
         let transform = FrameTransform::new(shape);
         let signals = match inputs {
             NodeInputs::Noisy => 1,
             NodeInputs::NoisyAndEstimates => 3,
         };
-        let second = second.map(|m| (SpectralStep::new(&m.config, rate_hz, channels), m));
+        let second = second.map(|m| (steps(&m.config), m));
+        let steps = steps(&model.config);
         let per_bin = |v: f32| vec![v; shape.bins()];
         Self {
             cost: CostModel::new(
-                &step,
-                second.as_ref().map(|(s, m)| (s, &**m)),
+                &steps,
+                second.as_ref().map(|(s, m)| (&s[..], &**m)),
                 signals,
                 &model,
             ),
@@ -114,9 +128,9 @@ impl Node {
             hop: shape.hop,
             scratch: transform.make_scratch(),
             transform,
-            assumed: AssumedNoise::new(shape, rate_hz, step.config().lowest_hz),
+            assumed: AssumedNoise::new(shape, rate_hz, lowest_hz),
             rumble: (0..channels)
-                .map(|_| RumbleLimit::new(shape, rate_hz, step.config().lowest_hz))
+                .map(|_| RumbleLimit::new(shape, rate_hz, lowest_hz))
                 .collect(),
             history: vec![History::new(shape.window + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
@@ -127,14 +141,22 @@ impl Node {
             whitening: vec![per_bin(1.0); channels],
             delay_hops: 0,
             unknown_hops: vec![0; channels],
-            used: vec![vec![per_bin(1.0); channels]; step.lookahead() + 1],
-            frame: step.lookahead() + 1,
+            used: vec![vec![per_bin(1.0); channels]; lookahead + 1],
+            frame: lookahead + 1,
             age: 0,
+            pair: (channels == 2)
+                .then(|| PairTurns::new(shape.bins(), shape.hop as f32 / rate_hz as f32)),
+            turns: if channels == 2 {
+                vec![vec![Turn::NONE; shape.bins()]; lookahead + 1]
+            } else {
+                Vec::new()
+            },
             spectrum: vec![Complex32::default(); shape.bins()],
             position: 0,
             phase: Phase::Done,
             spent: 0.0,
-            step,
+            steps,
+            lookahead,
             model,
             second,
         }
@@ -153,7 +175,7 @@ impl Node {
     #[must_use]
     pub fn latency_samples(&self) -> usize {
         // Overlap-add, look-ahead, and one hop over which the work is spread.
-        self.transform.shape().synthesis + (self.step.lookahead() + 1) * self.hop
+        self.transform.shape().synthesis + (self.lookahead + 1) * self.hop
     }
 
     /// Samples until the next hop border.
@@ -192,7 +214,7 @@ impl Node {
     #[must_use]
     pub fn hears_like(&self, other: &Self) -> bool {
         self.transform.shape() == other.transform.shape()
-            && self.step.config().lowest_hz == other.step.config().lowest_hz
+            && self.model.config.lowest_hz == other.model.config.lowest_hz
     }
 
     /// The noise of a channel has changed.
@@ -234,9 +256,9 @@ impl Node {
 
     /// Back to the state of a new node. Never allocates.
     pub fn clear(&mut self) {
-        self.step.clear();
-        if let Some((second, _)) = &mut self.second {
-            second.clear();
+        let second = self.second.iter_mut().flat_map(|(steps, _)| steps);
+        for step in self.steps.iter_mut().chain(second) {
+            step.clear();
         }
         for r in &mut self.rumble {
             r.clear();
@@ -250,6 +272,9 @@ impl Node {
         for r in self.ready.iter_mut().chain(&mut self.making) {
             r.fill(0.0);
         }
+        if let Some(pair) = &mut self.pair {
+            pair.clear();
+        }
         self.position = 0;
         self.age = 0;
         self.phase = Phase::Done;
@@ -258,9 +283,11 @@ impl Node {
     /// Begins with the frames that end here.
     fn begin(&mut self) {
         self.frame += 1;
-        self.age = (self.age + 1).min(self.step.lookahead() + 1);
+        self.age = (self.age + 1).min(self.lookahead + 1);
         let depth = self.used.len();
-        self.step.next_frame();
+        for step in &mut self.steps {
+            step.next_frame();
+        }
         for c in 0..self.channels {
             let used = &mut self.used[self.frame % depth][c];
             if self.unknown_hops[c] > 0 {
@@ -286,11 +313,7 @@ impl Node {
         let (older, newer) = history.parts_before(window, self.position);
         self.transform
             .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
-        let slot = match signal {
-            0 => self.step.noisy_mut(channel),
-            1 => self.step.first_mut(channel),
-            _ => self.step.long_mut(channel),
-        };
+        let slot = newest_mut(&mut self.steps[channel], signal);
         let whitening = &self.whitening[channel];
         if signal == 0 && self.used[self.frame % self.used.len()][channel].first() != Some(&UNKNOWN)
         {
@@ -301,12 +324,62 @@ impl Node {
         }
     }
 
+    /// Turns the frame of one signal of a pair of channels; all its signals like the noisy one.
+    fn turn(&mut self, signal: usize) {
+        let (Some(pair), [left, right]) = (&mut self.pair, &mut self.steps[..]) else {
+            return;
+        };
+        let (left, right) = (newest_mut(left, signal), newest_mut(right, signal));
+        let depth = self.used.len();
+        let turns = &mut self.turns[self.frame % depth];
+        if signal == 0 {
+            let used = &self.used[self.frame % depth];
+            if used.iter().any(|a| a.first() == Some(&UNKNOWN)) {
+                turns.fill(Turn::NONE);
+            } else {
+                turns.copy_from_slice(pair.next(left, right));
+            }
+        }
+        for ((l, r), turn) in left.iter_mut().zip(right).zip(turns) {
+            (*l, *r) = turn.apply(*l, *r);
+        }
+    }
+
+    /// The estimate of a channel's output frame goes to `spectrum`.
+    fn estimate(&mut self, channel: usize) {
+        if self.age <= self.lookahead {
+            // The output frame lies before the start of the sound.
+            self.spectrum.fill(Complex32::default());
+            return;
+        }
+        let slot = (self.frame - self.lookahead) % self.used.len();
+        let amplitude = &self.used[slot][channel];
+        let unknown = amplitude.first() == Some(&UNKNOWN);
+        let estimate = |c: usize| match &self.second {
+            _ if unknown => self.steps[c].noisy_at_output(),
+            Some((second, _)) => second[c].output(),
+            None => self.steps[c].output(),
+        };
+        let out = self.spectrum.iter_mut().zip(amplitude);
+        if self.pair.is_none() {
+            for ((s, a), x) in out.zip(estimate(channel)) {
+                *s = x * a;
+            }
+            return;
+        }
+        let turned = estimate(0).iter().zip(estimate(1)).zip(&self.turns[slot]);
+        for ((s, a), ((u, v), turn)) in out.zip(turned) {
+            let (left, right) = turn.back(*u, *v);
+            *s = if channel == 0 { left } else { right } * a;
+        }
+    }
+
     /// Does the share `share` of what is left of the frame's work. How much that is becomes known only when the bins are
     /// chosen: a frame that turns out dearer than the last is spread over the time that is left, not caught up with.
     fn work(&mut self, share: f32) {
         let before = self.spent;
         while self.phase != Phase::Done {
-            let left = self.cost.total(self.active_counts()) - before;
+            let left = self.cost.total(self.passes()) - before;
             if share < 1.0 && self.spent - before >= share * left {
                 return;
             }
@@ -315,11 +388,15 @@ impl Node {
         }
     }
 
-    /// Active bins of the first and of the second step, as far as they are known: a step's are those of the last frame
-    /// until it has chosen.
-    fn active_counts(&self) -> (usize, usize) {
-        let second = self.second.as_ref().map_or(0, |(s, _)| s.active_count());
-        (self.step.active_count(), second)
+    /// Passes of the kernel for the first and for the second steps, as far as they are known: a step's are those of the
+    /// last frame until it has chosen its bins.
+    fn passes(&self) -> (usize, usize) {
+        let passes = |steps: &[SpectralStep]| {
+            let each = steps.iter().map(SpectralStep::active_count);
+            each.map(|n| n.div_ceil(BINS_PER_PASS).max(1)).sum()
+        };
+        let second = self.second.as_ref().map_or(0, |(s, _)| passes(s));
+        (passes(&self.steps), second)
     }
 
     /// Does one phase; returns the next.
@@ -332,101 +409,133 @@ impl Node {
                         signal,
                         channel: channel + 1,
                     }
+                } else if self.pair.is_some() {
+                    Phase::Turn { signal }
                 } else if signal + 1 < self.signals {
                     Phase::Analyse {
                         signal: signal + 1,
                         channel: 0,
                     }
                 } else {
-                    Phase::Update { part: 0 }
+                    Phase::Update {
+                        channel: 0,
+                        part: 0,
+                    }
                 }
             }
-            Phase::Update { part } => {
-                self.step.update_part(part);
-                if part + 1 < self.step.update_parts() {
-                    Phase::Update { part: part + 1 }
+            Phase::Turn { signal } => {
+                self.turn(signal);
+                if signal + 1 < self.signals {
+                    Phase::Analyse {
+                        signal: signal + 1,
+                        channel: 0,
+                    }
                 } else {
-                    Phase::Select { part: 0 }
+                    Phase::Update {
+                        channel: 0,
+                        part: 0,
+                    }
                 }
             }
-            Phase::Select { part } => {
-                self.step.select_part(part);
-                if part + 1 < self.step.select_parts() {
-                    Phase::Select { part: part + 1 }
+            Phase::Update { channel, part } => {
+                let step = &mut self.steps[channel];
+                step.update_part(part);
+                if part + 1 < step.update_parts() {
+                    Phase::Update {
+                        channel,
+                        part: part + 1,
+                    }
                 } else {
-                    Phase::Predict { start: 0 }
+                    Phase::Select { channel, part: 0 }
                 }
             }
-            Phase::Predict { start } => {
-                self.step.predict(self.model.kernel(), start);
+            Phase::Select { channel, part } => {
+                let step = &mut self.steps[channel];
+                step.select_part(part);
+                if part + 1 < step.select_parts() {
+                    Phase::Select {
+                        channel,
+                        part: part + 1,
+                    }
+                } else {
+                    Phase::Predict { channel, start: 0 }
+                }
+            }
+            Phase::Predict { channel, start } => {
+                let step = &mut self.steps[channel];
+                step.predict(self.model.kernel(), start);
                 let start = start + BINS_PER_PASS;
-                if start < self.step.active_count() {
-                    Phase::Predict { start }
+                if start < step.active_count() {
+                    Phase::Predict { channel, start }
+                } else if channel + 1 < self.channels {
+                    Phase::Update {
+                        channel: channel + 1,
+                        part: 0,
+                    }
                 } else if self.second.is_some() {
-                    Phase::SecondUpdate { part: 0 }
+                    Phase::SecondUpdate {
+                        channel: 0,
+                        part: 0,
+                    }
                 } else {
                     Phase::Synthesise { channel: 0 }
                 }
             }
-            Phase::SecondUpdate { part } => {
+            Phase::SecondUpdate { channel, part } => {
                 let Some((second, _)) = &mut self.second else {
                     return Phase::Synthesise { channel: 0 };
                 };
+                let (step, second) = (&self.steps[channel], &mut second[channel]);
                 if part == 0 {
                     second.next_frame();
-                    for c in 0..self.channels {
-                        second
-                            .noisy_mut(c)
-                            .copy_from_slice(self.step.noisy_at_output(c));
-                        second.first_mut(c).copy_from_slice(self.step.output(c));
-                    }
+                    second.noisy_mut().copy_from_slice(step.noisy_at_output());
+                    second.first_mut().copy_from_slice(step.output());
                 }
                 second.update_part(part);
                 if part + 1 < second.update_parts() {
-                    Phase::SecondUpdate { part: part + 1 }
+                    Phase::SecondUpdate {
+                        channel,
+                        part: part + 1,
+                    }
                 } else {
-                    Phase::SecondSelect { part: 0 }
+                    Phase::SecondSelect { channel, part: 0 }
                 }
             }
-            Phase::SecondSelect { part } => {
+            Phase::SecondSelect { channel, part } => {
                 let Some((second, _)) = &mut self.second else {
                     return Phase::Synthesise { channel: 0 };
                 };
+                let second = &mut second[channel];
                 second.select_part(part);
                 if part + 1 < second.select_parts() {
-                    Phase::SecondSelect { part: part + 1 }
-                } else {
-                    Phase::SecondPredict { start: 0 }
-                }
-            }
-            Phase::SecondPredict { start } => {
-                let start = if let Some((second, model)) = &mut self.second {
-                    second.predict(model.kernel(), start);
-                    let next = start + BINS_PER_PASS;
-                    (next < second.active_count()).then_some(next)
-                } else {
-                    None
-                };
-                start.map_or(Phase::Synthesise { channel: 0 }, |start| {
-                    Phase::SecondPredict { start }
-                })
-            }
-            Phase::Synthesise { channel } => {
-                let depth = self.used.len();
-                let amplitude = &self.used[(self.frame - self.step.lookahead()) % depth][channel];
-                let estimate = match &self.second {
-                    _ if amplitude.first() == Some(&UNKNOWN) => self.step.noisy_at_output(channel),
-                    Some((second, _)) => second.output(channel),
-                    None => self.step.output(channel),
-                };
-                if self.age > self.step.lookahead() {
-                    for ((s, x), a) in self.spectrum.iter_mut().zip(estimate).zip(amplitude) {
-                        *s = x * a;
+                    Phase::SecondSelect {
+                        channel,
+                        part: part + 1,
                     }
                 } else {
-                    // The output frame lies before the start of the sound.
-                    self.spectrum.fill(Complex32::default());
+                    Phase::SecondPredict { channel, start: 0 }
                 }
+            }
+            Phase::SecondPredict { channel, start } => {
+                let Some((second, model)) = &mut self.second else {
+                    return Phase::Synthesise { channel: 0 };
+                };
+                let second = &mut second[channel];
+                second.predict(model.kernel(), start);
+                let start = start + BINS_PER_PASS;
+                if start < second.active_count() {
+                    Phase::SecondPredict { channel, start }
+                } else if channel + 1 < self.channels {
+                    Phase::SecondUpdate {
+                        channel: channel + 1,
+                        part: 0,
+                    }
+                } else {
+                    Phase::Synthesise { channel: 0 }
+                }
+            }
+            Phase::Synthesise { channel } => {
+                self.estimate(channel);
                 self.overlap[channel].push(
                     &self.transform,
                     &self.spectrum,
@@ -443,6 +552,15 @@ impl Node {
             }
             Phase::Done => Phase::Done,
         }
+    }
+}
+
+/// The newest spectrum of a signal, to be written.
+fn newest_mut(step: &mut SpectralStep, signal: usize) -> &mut [Complex32] {
+    match signal {
+        0 => step.noisy_mut(),
+        1 => step.first_mut(),
+        _ => step.long_mut(),
     }
 }
 
@@ -468,44 +586,44 @@ struct StepCost {
 }
 
 impl StepCost {
-    fn new(step: &SpectralStep, model: &StepModel) -> Self {
+    fn new(steps: &[SpectralStep], model: &StepModel) -> Self {
+        let Some(step) = steps.first() else {
+            return Self::default();
+        };
         let bins = step.shape().bins() as f32;
-        let channels = step.channels() as f32;
         let config = step.config();
         let contexts = config.context_inputs() as f32;
-        let patch = channels * config.patch_inputs() as f32;
+        let patch = config.patch_inputs() as f32;
         let gather = 6.9 * contexts + 6.2 * patch;
-        let kernel =
-            0.0127 * model.model.n_features() as f32 * (contexts + patch + 14.0 * channels);
+        let kernel = 0.0127 * model.model.n_features() as f32 * (contexts + patch + 14.0);
+        let channels = steps.len() as f32;
         Self {
             update: bins * 1.05,
-            updates: step.update_parts() as f32,
+            updates: channels * step.update_parts() as f32,
             select: bins * 3.4,
-            selects: step.select_parts() as f32,
+            selects: channels * step.select_parts() as f32,
             pass: BINS_PER_PASS as f32 * (gather + kernel),
         }
     }
 
-    fn total(&self, active: usize) -> f32 {
-        self.updates * self.update
-            + self.selects * self.select
-            + active.div_ceil(BINS_PER_PASS).max(1) as f32 * self.pass
+    fn total(&self, passes: usize) -> f32 {
+        self.updates * self.update + self.selects * self.select + passes as f32 * self.pass
     }
 }
 
 impl CostModel {
     fn new(
-        step: &SpectralStep,
-        second: Option<(&SpectralStep, &StepModel)>,
+        steps: &[SpectralStep],
+        second: Option<(&[SpectralStep], &StepModel)>,
         signals: usize,
         model: &StepModel,
     ) -> Self {
-        let bins = step.shape().bins() as f32;
-        let channels = step.channels() as f32;
+        let bins = steps.first().map_or(0, |s| s.shape().bins()) as f32;
+        let channels = steps.len() as f32;
         Self {
             analyse: bins * 4.5,
             analyses: channels * signals as f32,
-            first: StepCost::new(step, model),
+            first: StepCost::new(steps, model),
             second: second.map_or_else(StepCost::default, |(s, m)| StepCost::new(s, m)),
             synthesise: bins * 2.9,
             channels,
@@ -522,6 +640,7 @@ impl CostModel {
     fn of(&self, phase: Phase) -> f32 {
         match phase {
             Phase::Analyse { .. } => self.analyse,
+            Phase::Turn { .. } => self.analyse,
             Phase::Update { .. } => self.first.update,
             Phase::Select { .. } => self.first.select,
             Phase::Predict { .. } => self.first.pass,

@@ -96,7 +96,6 @@ impl NoiseFloor {
                 }
             }
             let input = KernelInput {
-                channels: 1,
                 context: &self.context,
                 patch: &[],
                 timestep: &[1; BINS_PER_PASS][..count],

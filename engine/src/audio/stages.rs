@@ -2,10 +2,11 @@
 
 use super::delay::DelayLine;
 use super::denoiser::Chain;
-use super::kernel::MAX_CHANNELS;
 use super::node::{Node, NodeInputs};
 use super::noise::NoiseSpectrum;
 
+/// Most channels that are worked on together.
+pub const MAX_CHANNELS: usize = 2;
 /// Longest piece that is worked on at once; more only costs memory.
 pub const PIECE: usize = 1024;
 

@@ -12,9 +12,7 @@ use super::context::{
     Context, Mean, Plane, Power, PowerRing, TimeMean, fast_log10, fast_log10_lanes, log_estimate,
     log_noisy,
 };
-use super::kernel::{
-    BIN_TILE, BINS_PER_PASS, Kernel, KernelInput, KernelScratch, Lane, MAX_CHANNELS,
-};
+use super::kernel::{BIN_TILE, BINS_PER_PASS, Kernel, KernelInput, KernelScratch, Lane};
 use super::stft::{FrameDurations, FrameShape};
 use crate::diffusion::schedule::Schedule;
 
@@ -127,7 +125,7 @@ impl StepConfig {
     }
 }
 
-/// A ring of complex frames of one channel.
+/// A ring of complex frames.
 struct SpectrumRing {
     frames: Vec<Complex32>,
     bins: usize,
@@ -171,7 +169,7 @@ struct CoherenceTrack {
 /// model could still take away lies 40 dB and more below what is there, and clean sound stays clean and costs nothing.
 const PASSED_ABOVE_DB: f32 = 40.0;
 
-/// Power in units of the noise that every channel must have for that, 30 dB.
+/// Power in units of the noise that the bin itself must have for that, 30 dB.
 const PASSED_POWER: f32 = 1e3;
 
 /// Lowest a priori SNR, -25 dB (Cappe 1994).
@@ -215,18 +213,17 @@ pub struct Gathered<'a> {
     pub timestep: &'a [u16],
 }
 
-/// A streaming step for one or two linked channels.
+/// A streaming step for one channel.
 pub struct SpectralStep {
     config: StepConfig,
     shape: FrameShape,
     bin_hz: f64,
-    channels: usize,
     lookahead: usize,
     /// Index of the newest frame; starts high enough that no frame index is negative.
     newest: usize,
-    noisy: Vec<SpectrumRing>,
-    first: Vec<SpectrumRing>,
-    long: Vec<SpectrumRing>,
+    noisy: SpectrumRing,
+    first: Option<SpectrumRing>,
+    long: Option<SpectrumRing>,
     powers: Vec<(Plane, PowerRing)>,
     means: Vec<TimeMean>,
     sources: Vec<Source>,
@@ -245,7 +242,7 @@ pub struct SpectralStep {
     /// sqrt(1 - alpha_bar) of each active bin: brings its patch to the scale of x_k.
     scale: Vec<f32>,
     timestep: Vec<u16>,
-    out: Vec<Vec<Complex32>>,
+    out: Vec<Complex32>,
     context: Vec<Lane>,
     patch: Vec<Lane>,
     turn: Vec<Complex32>,
@@ -254,10 +251,9 @@ pub struct SpectralStep {
 }
 
 impl SpectralStep {
-    /// Allocates a step for `channels` (1 or 2) linked channels at `rate_hz`.
+    /// Allocates a step at `rate_hz`.
     #[must_use]
-    pub fn new(config: &StepConfig, rate_hz: u32, channels: usize) -> Self {
-        let channels = channels.clamp(1, MAX_CHANNELS);
+    pub fn new(config: &StepConfig, rate_hz: u32) -> Self {
         let shape = config.frames.at_rate(rate_hz);
         let bins = shape.bins();
         let lookahead = usize::from(config.lookahead);
@@ -370,21 +366,16 @@ impl SpectralStep {
         let reach = config.patch_reach();
         let longest_lag = coherence.iter().map(|c| c.lag).max().unwrap_or(0);
         let noisy_depth = (lookahead + reach.0 + 1).max(longest_lag + 1);
-        let ring = |used: bool, depth: usize| -> Vec<SpectrumRing> {
-            (0..if used { channels } else { 0 })
-                .map(|_| SpectrumRing::new(bins, depth))
-                .collect()
-        };
+        let estimate = |used: bool| used.then(|| SpectrumRing::new(bins, lookahead + 1));
         let hops = shape.hops_per_window();
         Self {
             shape,
             bin_hz: f64::from(rate_hz) / shape.window as f64,
-            channels,
             lookahead,
             newest: 1 << 20,
-            noisy: ring(true, noisy_depth),
-            first: ring(config.refines(), lookahead + 1),
-            long: ring(config.uses_long(), lookahead + 1),
+            noisy: SpectrumRing::new(bins, noisy_depth),
+            first: estimate(config.refines()),
+            long: estimate(config.uses_long()),
             powers,
             means,
             sources,
@@ -419,14 +410,11 @@ impl SpectralStep {
             level_db: vec![0.0; bins],
             scale: vec![1.0; bins],
             timestep: vec![1; bins],
-            out: vec![vec![Complex32::default(); bins]; channels],
+            out: vec![Complex32::default(); bins],
             context: vec![[0.0; BIN_TILE]; BINS_PER_PASS / BIN_TILE * config.context_inputs()],
-            patch: vec![
-                [0.0; BIN_TILE];
-                BINS_PER_PASS / BIN_TILE * channels * config.patch_inputs()
-            ],
-            turn: vec![Complex32::default(); BINS_PER_PASS * channels],
-            noise: vec![0.0; BINS_PER_PASS * channels * 2],
+            patch: vec![[0.0; BIN_TILE]; BINS_PER_PASS / BIN_TILE * config.patch_inputs()],
+            turn: vec![Complex32::default(); BINS_PER_PASS],
+            noise: vec![0.0; BINS_PER_PASS * 2],
             kernel_scratch: KernelScratch::default(),
             config: config.clone(),
         }
@@ -444,12 +432,6 @@ impl SpectralStep {
         self.shape
     }
 
-    /// Number of linked channels.
-    #[must_use]
-    pub const fn channels(&self) -> usize {
-        self.channels
-    }
-
     /// Frames that the output lags the input.
     #[must_use]
     pub const fn lookahead(&self) -> usize {
@@ -458,12 +440,8 @@ impl SpectralStep {
 
     /// Back to the state of a new step. Never allocates.
     pub fn clear(&mut self) {
-        for ring in self
-            .noisy
-            .iter_mut()
-            .chain(&mut self.first)
-            .chain(&mut self.long)
-        {
+        let estimates = self.first.iter_mut().chain(&mut self.long);
+        for ring in estimates.chain([&mut self.noisy]) {
             ring.frames.fill(Complex32::default());
         }
         for (_, ring) in &mut self.powers {
@@ -492,25 +470,37 @@ impl SpectralStep {
         self.newest += 1;
     }
 
-    /// The newest whitened noisy spectrum of a channel, to be written.
-    pub fn noisy_mut(&mut self, channel: usize) -> &mut [Complex32] {
-        self.noisy[channel].frame_mut(self.newest)
+    /// The newest whitened noisy spectrum, to be written.
+    pub fn noisy_mut(&mut self) -> &mut [Complex32] {
+        self.noisy.frame_mut(self.newest)
     }
 
-    /// The newest first estimate of a channel, to be written.
-    pub fn first_mut(&mut self, channel: usize) -> &mut [Complex32] {
-        self.first[channel].frame_mut(self.newest)
+    /// The newest first estimate, to be written; empty in a step that does not refine.
+    pub fn first_mut(&mut self) -> &mut [Complex32] {
+        let newest = self.newest;
+        self.first
+            .as_mut()
+            .map_or(&mut [], |ring| ring.frame_mut(newest))
     }
 
-    /// The newest estimate with the long window of a channel, to be written.
-    pub fn long_mut(&mut self, channel: usize) -> &mut [Complex32] {
-        self.long[channel].frame_mut(self.newest)
+    /// The newest estimate with the long window, to be written; empty in a step that does not use one.
+    pub fn long_mut(&mut self) -> &mut [Complex32] {
+        let newest = self.newest;
+        self.long
+            .as_mut()
+            .map_or(&mut [], |ring| ring.frame_mut(newest))
     }
 
     /// The noisy spectrum of the output frame.
     #[must_use]
-    pub fn noisy_at_output(&self, channel: usize) -> &[Complex32] {
-        self.noisy[channel].frame(self.newest - self.lookahead)
+    pub fn noisy_at_output(&self) -> &[Complex32] {
+        self.noisy.frame(self.newest - self.lookahead)
+    }
+
+    /// What the prediction is taken from: the first estimate of the output frame, or else its noisy spectrum.
+    fn given(&self) -> &[Complex32] {
+        let ring = self.first.as_ref().unwrap_or(&self.noisy);
+        ring.frame(self.newest - self.lookahead)
     }
 
     /// Takes the newest frame into all running averages.
@@ -547,18 +537,17 @@ impl SpectralStep {
     }
 
     fn update_powers(&mut self) {
-        let channels = self.channels as f32;
         for (plane, ring) in &mut self.powers {
-            let spectra = match plane {
-                Plane::Noisy => &self.noisy,
-                Plane::First => &self.first,
-                Plane::Long => &self.long,
+            let spectrum = match plane {
+                Plane::Noisy => Some(&self.noisy),
+                Plane::First => self.first.as_ref(),
+                Plane::Long => self.long.as_ref(),
             };
             let power = ring.push();
             power.fill(0.0);
-            for spectrum in spectra {
+            if let Some(spectrum) = spectrum {
                 for (p, y) in power.iter_mut().zip(spectrum.frame(self.newest)) {
-                    *p += y.norm_sqr() / channels;
+                    *p = y.norm_sqr();
                 }
             }
         }
@@ -584,24 +573,18 @@ impl SpectralStep {
             return;
         };
         let take = 1.0 - track.keep;
-        for (c, ring) in self.noisy.iter().enumerate() {
-            let now = ring.frame(self.newest);
-            let then = ring.frame(self.newest - track.lag);
-            for (((product, power), y), z) in track
-                .product
-                .iter_mut()
-                .zip(&mut track.power)
-                .zip(now)
-                .zip(then)
-            {
-                if c == 0 {
-                    *product *= track.keep;
-                    *power *= track.keep;
-                }
-                // The tiny constant keeps the averages of silence out of the slow range of the smallest numbers.
-                *product += (y * z.conj() + 1e-20) * take;
-                *power += 0.5 * (y.norm_sqr() + z.norm_sqr()) * take;
-            }
+        let now = self.noisy.frame(self.newest);
+        let then = self.noisy.frame(self.newest - track.lag);
+        for (((product, power), y), z) in track
+            .product
+            .iter_mut()
+            .zip(&mut track.power)
+            .zip(now)
+            .zip(then)
+        {
+            // The tiny constant keeps the averages of silence out of the slow range of the smallest numbers.
+            *product = *product * track.keep + (y * z.conj() + 1e-20) * take;
+            *power = *power * track.keep + 0.5 * (y.norm_sqr() + z.norm_sqr()) * take;
         }
     }
 
@@ -667,15 +650,9 @@ impl SpectralStep {
         } else {
             1.0
         };
-        for out in &mut self.out {
-            out.fill(Complex32::default());
-        }
+        self.out.fill(Complex32::default());
         let frame = self.newest - self.lookahead;
-        let given = if self.first.is_empty() {
-            &self.noisy
-        } else {
-            &self.first
-        };
+        let given = self.first.as_ref().unwrap_or(&self.noisy).frame(frame);
         // Bins that stay move up over those that are passed on.
         let mut kept = 0;
         for i in 0..self.active.len() {
@@ -686,15 +663,8 @@ impl SpectralStep {
             }
             let snr = (level - noise).max(1e-3);
             let db = 10.0 * fast_log10(snr);
-            // Each channel by itself: beside a loud one, a soft one may hold nothing but noise.
-            if db > PASSED_ABOVE_DB
-                && given
-                    .iter()
-                    .all(|ring| ring.frame(frame)[f].norm_sqr() > PASSED_POWER)
-            {
-                for (out, ring) in self.out.iter_mut().zip(given) {
-                    out[f] = ring.frame(frame)[f];
-                }
+            if db > PASSED_ABOVE_DB && given[f].norm_sqr() > PASSED_POWER {
+                self.out[f] = given[f];
                 continue;
             }
             self.active[kept] = f as u32;
@@ -736,35 +706,26 @@ impl SpectralStep {
         let tiles = n.div_ceil(BIN_TILE);
         kernel.predict_into(
             KernelInput {
-                channels: self.channels,
                 context: &self.context[..tiles * self.config.context_inputs()],
-                patch: &self.patch[..tiles * self.channels * self.config.patch_inputs()],
+                patch: &self.patch[..tiles * self.config.patch_inputs()],
                 timestep: &self.timestep[start..end],
             },
             &mut self.kernel_scratch,
             &mut noise,
         );
-        let frame = self.newest - self.lookahead;
-        for i in 0..n {
-            let f = self.active[start + i] as usize;
-            for c in 0..self.channels {
-                let at = i * self.channels + c;
-                let p = Complex32::new(noise[2 * at], noise[2 * at + 1]);
-                let base = if self.first.is_empty() {
-                    self.noisy[c].frame(frame)[f]
-                } else {
-                    self.first[c].frame(frame)[f]
-                };
-                self.out[c][f] = base - p * self.turn[at].conj();
-            }
+        let given = self.first.as_ref().unwrap_or(&self.noisy);
+        let given = given.frame(self.newest - self.lookahead);
+        for (i, (&f, turn)) in self.active[start..end].iter().zip(&self.turn).enumerate() {
+            let p = Complex32::new(noise[2 * i], noise[2 * i + 1]);
+            self.out[f as usize] = given[f as usize] - p * turn.conj();
         }
         self.noise = noise;
     }
 
     /// The estimate of the output frame, complete when every active bin has been predicted.
     #[must_use]
-    pub fn output(&self, channel: usize) -> &[Complex32] {
-        &self.out[channel]
+    pub fn output(&self) -> &[Complex32] {
+        &self.out
     }
 
     /// Forms the model inputs of active bins `start..end`.
@@ -850,56 +811,52 @@ impl SpectralStep {
             let f = self.active[start + i] as usize;
             let scale = self.scale[start + i];
             let residue = f % hops;
-            for c in 0..self.channels {
-                let at = i * self.channels + c;
-                let row = &mut row[..d];
-                let y = self.noisy[c].frame(frame)[f];
-                let refine = self.first.get(c).map(|ring| ring.frame(frame)[f]);
-                let mut reference = refine.unwrap_or(0.5 * y);
-                for (number, (pair, term)) in
-                    row.chunks_exact_mut(2).zip(&self.config.patch).enumerate()
-                {
-                    let z = refine.unwrap_or_default();
-                    let value = match *term {
-                        PatchTerm::Noisy { frame: dt, bin } => {
-                            let g = f.saturating_add_signed(isize::from(bin)).min(last);
-                            let spectrum =
-                                self.noisy[c].frame(frame.saturating_add_signed(isize::from(dt)));
-                            let value = spectrum[g] * self.advance[number * hops + residue];
-                            if refine.is_none() {
-                                reference += value;
-                            }
-                            value * scale
+            let row = &mut row[..d];
+            let y = self.noisy.frame(frame)[f];
+            let refine = self.first.as_ref().map(|ring| ring.frame(frame)[f]);
+            let mut reference = refine.unwrap_or(0.5 * y);
+            for (number, (pair, term)) in
+                row.chunks_exact_mut(2).zip(&self.config.patch).enumerate()
+            {
+                let z = refine.unwrap_or_default();
+                let value = match *term {
+                    PatchTerm::Noisy { frame: dt, bin } => {
+                        let g = f.saturating_add_signed(isize::from(bin)).min(last);
+                        let spectrum = self
+                            .noisy
+                            .frame(frame.saturating_add_signed(isize::from(dt)));
+                        let value = spectrum[g] * self.advance[number * hops + residue];
+                        if refine.is_none() {
+                            reference += value;
                         }
-                        PatchTerm::Removed { gain } => (y - z) * gain,
-                        PatchTerm::First => z * scale,
-                        PatchTerm::LongLessFirst { gain } => {
-                            self.long.get(c).map_or_else(Complex32::default, |ring| {
-                                (ring.frame(frame)[f] - z) * gain
-                            })
-                        }
-                    };
-                    (pair[0], pair[1]) = (value.re, value.im);
-                }
-                let norm = reference.norm_sqr().sqrt();
-                let turn = if norm > 1e-12 {
-                    reference.conj() / norm
-                } else {
-                    Complex32::new(1.0, 0.0)
+                        value * scale
+                    }
+                    PatchTerm::Removed { gain } => (y - z) * gain,
+                    PatchTerm::First => z * scale,
+                    PatchTerm::LongLessFirst { gain } => self
+                        .long
+                        .as_ref()
+                        .map_or_else(Complex32::default, |ring| (ring.frame(frame)[f] - z) * gain),
                 };
-                let tile = (i / BIN_TILE * self.channels + c) * d;
-                let lanes = self.patch[tile..tile + d].chunks_exact_mut(2);
-                for (lanes, pair) in lanes.zip(row.chunks_exact(2)) {
-                    let turned = Complex32::new(pair[0], pair[1]) * turn;
-                    lanes[0][i % BIN_TILE] = turned.re;
-                    lanes[1][i % BIN_TILE] = turned.im;
-                }
-                self.turn[at] = turn;
+                (pair[0], pair[1]) = (value.re, value.im);
             }
+            let norm = reference.norm_sqr().sqrt();
+            let turn = if norm > 1e-12 {
+                reference.conj() / norm
+            } else {
+                Complex32::new(1.0, 0.0)
+            };
+            let lanes = self.patch[i / BIN_TILE * d..][..d].chunks_exact_mut(2);
+            for (lanes, pair) in lanes.zip(row.chunks_exact(2)) {
+                let turned = Complex32::new(pair[0], pair[1]) * turn;
+                lanes[0][i % BIN_TILE] = turned.re;
+                lanes[1][i % BIN_TILE] = turned.im;
+            }
+            self.turn[i] = turn;
         }
     }
 
-    /// For training: the inputs of active bin number `index` of channel 0 (patch, then context) go to `inputs`; returns
+    /// For training: the inputs of active bin number `index` (patch, then context) go to `inputs`; returns
     /// the factor that turns a spectrum value into the model's frame, and the estimate that the prediction is taken from.
     pub fn example_into(&mut self, index: usize, inputs: &mut Vec<f32>) -> (Complex32, Complex32) {
         self.gather(index, index + 1);
@@ -907,12 +864,7 @@ impl SpectralStep {
         let context = &self.context[..self.config.context_inputs()];
         inputs.extend(patch.iter().chain(context).map(|lane| lane[0]));
         let f = self.active[index] as usize;
-        let frame = self.newest - self.lookahead;
-        let base = if self.first.is_empty() {
-            self.noisy[0].frame(frame)[f]
-        } else {
-            self.first[0].frame(frame)[f]
-        };
+        let base = self.given()[f];
         (self.turn[0], base)
     }
 }

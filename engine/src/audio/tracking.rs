@@ -47,17 +47,21 @@ impl Tracking {
         self
     }
 
-    /// Trackers that have heard the beginning of a mono signal of an instrument that sounds from `lowest_hz` on,
+    /// Trackers that have heard the beginning of signals of one length of an instrument that sounds from `lowest_hz` on,
     /// and go back to its start. `hum`, as at the start, as in [`Self::without_hum`].
     #[must_use]
-    pub fn of_signal(rate_hz: u32, samples: &[f32], lowest_hz: f32, hum: &[HumCanceller]) -> Self {
-        let mut tracking = Self::new(rate_hz, 1)
+    pub fn of_signal(
+        rate_hz: u32,
+        channels: &[&[f32]],
+        lowest_hz: f32,
+        hum: &[HumCanceller],
+    ) -> Self {
+        let mut tracking = Self::new(rate_hz, channels.len())
             .expecting_from(lowest_hz)
             .without_hum(hum);
-        let heard = samples
-            .len()
-            .min((PRIMING_SECONDS * f64::from(rate_hz)) as usize);
-        tracking.hear(&[samples], heard);
+        let heard = (PRIMING_SECONDS * f64::from(rate_hz)) as usize;
+        let length = channels.iter().map(|c| c.len()).min().unwrap_or(0);
+        tracking.hear(channels, heard.min(length));
         tracking.without_hum(hum)
     }
 

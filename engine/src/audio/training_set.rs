@@ -191,7 +191,7 @@ impl TrainingSet for SpectralTrainingSet<'_> {
         };
         match self.earlier {
             None => {
-                let mut step = SpectralStep::new(self.config, rate_hz, 1);
+                let mut step = SpectralStep::new(self.config, rate_hz);
                 let noisy = Framed::new(&transform, &mixture.noisy);
                 for_each_frame(&mut step, &noisy, None, None, each);
             }

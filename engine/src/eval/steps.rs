@@ -65,7 +65,7 @@ fn run_step(
     signals: (&[f32], Option<&[f32]>, Option<&[f32]>),
     noise: &NoiseSpectrum,
 ) -> Vec<f32> {
-    let mut step = SpectralStep::new(&model.config, rate_hz, 1);
+    let mut step = SpectralStep::new(&model.config, rate_hz);
     let amplitude = amplitude(&step, rate_hz, noise);
     let transform = FrameTransform::new(step.shape());
     let whitening: Vec<f32> = amplitude.iter().map(|a| 1.0 / a).collect();
@@ -80,7 +80,7 @@ fn run_step(
         long.as_ref(),
         |step, m| {
             predict_all(step, model.kernel());
-            add(&mut out, m, step.output(0), &amplitude);
+            add(&mut out, m, step.output(), &amplitude);
         },
     );
     out.finish()
@@ -95,9 +95,9 @@ fn on_same_frames(
     noisy: &[f32],
     noise: &NoiseSpectrum,
 ) -> Vec<f32> {
-    let mut step = SpectralStep::new(&first.config, rate_hz, 1);
+    let mut step = SpectralStep::new(&first.config, rate_hz);
     let mut later: Vec<SpectralStep> = (1..steps)
-        .map(|_| SpectralStep::new(&refine.config, rate_hz, 1))
+        .map(|_| SpectralStep::new(&refine.config, rate_hz))
         .collect();
     let amplitude = amplitude(&step, rate_hz, noise);
     let transform = FrameTransform::new(step.shape());
@@ -108,15 +108,15 @@ fn on_same_frames(
     let mut out = noisy.collector();
     for_each_frame(&mut step, &noisy, None, None, |step, m| {
         predict_all(step, first.kernel());
-        let mut estimate = step.output(0).to_vec();
+        let mut estimate = step.output().to_vec();
         for second in &mut later {
             second.next_frame();
-            second.noisy_mut(0).copy_from_slice(step.noisy_at_output(0));
-            second.first_mut(0).copy_from_slice(&estimate);
+            second.noisy_mut().copy_from_slice(step.noisy_at_output());
+            second.first_mut().copy_from_slice(&estimate);
             second.update();
             second.select();
             predict_all(second, refine.kernel());
-            estimate.copy_from_slice(second.output(0));
+            estimate.copy_from_slice(second.output());
         }
         add(&mut out, m, &estimate, &amplitude);
     });
@@ -157,7 +157,7 @@ mod tests {
         for mode in [Mode::Best, Mode::Live] {
             let chain = model.chain(mode).unwrap();
             let method = Method::Spectral(chain.clone());
-            let fixed = SignalNoise::Fixed(noise.clone());
+            let fixed = SignalNoise::Fixed(vec![noise.clone()]);
             let stream = denoise_signal(&method, 48_000, &noisy, fixed).unwrap();
             let steps = |n| denoise_with_steps(chain, n, 48_000, &noisy, &noise);
             let two = steps(2);

@@ -3,6 +3,7 @@
 use drfm_engine::eval::harm::{
     CLEAN_SNR_DB, HARMLESS_ABOVE_DB, Harm, LEFT_ALONE_DB, SOFT_DB, WRONG_COSTS_DB,
 };
+use drfm_engine::eval::stereo::StereoCell;
 use drfm_engine::eval::{Evaluation, Measures};
 
 use crate::report::{self, Table};
@@ -213,4 +214,42 @@ pub fn harm(harm: &Harm, knows_noise: bool) -> String {
         SOFT_DB[0]
     ));
     text
+}
+
+/// Both channels as a pair, and each by itself.
+pub fn stereo(cells: &[StereoCell], models: &[&str], knows_noise: bool) -> String {
+    let mut head = vec![
+        "recordings".to_owned(),
+        "noise".to_owned(),
+        "in".to_owned(),
+        "scene".to_owned(),
+        "noisy".to_owned(),
+        "best classical".to_owned(),
+    ];
+    for model in models {
+        head.push(format!("{model}, apart"));
+        head.push("as a pair".to_owned());
+    }
+    let mut table = Table::new(head);
+    for cell in cells {
+        let mut row = vec![
+            cell.group.clone(),
+            cell.noise.clone(),
+            format!("{} dB", cell.level_db),
+            cell.scene.description().to_owned(),
+            format!("{:.2}", cell.noisy_db),
+            cell.classical_db
+                .map_or_else(String::new, |db| format!("{db:.2}")),
+        ];
+        for (apart, pair) in &cell.models_db {
+            row.push(format!("{apart:.2}"));
+            row.push(format!("{pair:.2}"));
+        }
+        table.row(row);
+    }
+    format!(
+        "SNR of both channels together in dB, mean over the files; each channel has noise of its own; methods {}. The\n\
+         classical denoisers treat each channel by itself\n{table}",
+        told(knows_noise)
+    )
 }

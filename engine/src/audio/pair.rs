@@ -1,0 +1,550 @@
+//! Two channels turned, bin by bin, towards what they have in common: the Karhunen-Loeve transform of a stereo pair (as
+//! in the coders of Yang, Ai, Kyriakakis and Kuo 2003), tracked by one power iteration a frame (Yang 1995).
+//!
+//! A guitar in the middle of the picture is the same left and right, and the hiss of two preamplifiers is not: turned by
+//! 45 degrees, all music is in the sum, 3 dB further above the noise, and the difference holds nothing but noise. So it
+//! is for any place in the picture, and, as the turn is complex, for two microphones that hear the music one after the
+//! other. Both sums are then denoised like two recordings that have nothing to do with each other, and turned back.
+//! Where the channels do have nothing to do with each other, as when each holds another instrument or one holds nothing
+//! but noise, they are left as they are. Noise that both channels share makes the sum louder and the difference softer:
+//! how much is measured where there is no music, and either is brought back to the unit noise that the models know.
+//!
+//! | mean over both channels, `best`, noise learned, 10 dB in | middle | two instruments | noise beside music | three in the picture |
+//! |---|---|---|---|---|
+//! | judged together, as it was | 28.2 | 26.1 | 26.9, noise -21.9 | |
+//! | each by itself | 28.0 | 27.9 | 28.0, noise -56.6 | 25.4 |
+//! | always turned | 29.6 | 27.3 | 27.9, noise -29.7 | 26.3 |
+//! | turned where it pays ([`APART_BELOW`]) | 29.7 | 27.9 | 28.0, noise -40 | 26.3 |
+
+use realfft::num_complex::Complex32;
+
+/// Over how long the music's covariance is averaged in a bin, in seconds; 0.08 and 0.3 are as good within 0.1 dB.
+const LOCAL_SECONDS: f32 = 0.15;
+/// ... and over how many bins to either side.
+const LOCAL_BINS: usize = 2;
+/// Over how long it is averaged in a band, and how much of that a bin gets, in units of the noise: where a bin itself says
+/// nothing.
+const BAND_SECONDS: f32 = 2.0;
+const BAND_WEIGHT: f32 = 3.0;
+/// Bands are a third of an octave wide, but at least so many bins.
+const BAND_RATIO: f32 = 1.26;
+const BAND_BINS: usize = 4;
+/// Power of both channels together, in units of one channel's noise, that counts as music (noise has 2 on average).
+const MUSIC_ABOVE: f32 = 6.0;
+/// Most that a frame counts for, in the same units: what is louder says nothing more, and squares of it stay in range.
+const MUSIC_AT_MOST: f32 = 1e6;
+/// Louder than this is no sound.
+const BROKEN_ABOVE: f32 = 1e30;
+/// Squared coherence of the music in a band below which its channels are left as they are, and above which they are
+/// turned again.
+const APART_BELOW: f32 = 0.4;
+const TOGETHER_ABOVE: f32 = 0.5;
+/// Of so little nothing can be said.
+const NOTHING: f32 = 1e-6;
+/// What counts as nothing but noise: power as above, averaged over so many bins to either side. Digital silence does not.
+const NOISE_BELOW: f32 = 2.8;
+const NOISE_ABOVE: f32 = 0.2;
+const NOISE_BINS: usize = 3;
+/// Over how long the noise's coherence is averaged, and over how many bins to either side.
+const NOISE_SECONDS: f32 = 3.0;
+const COHERENCE_BINS: usize = 8;
+/// Until about so many values of noise have been seen, it is taken for louder than it may be, whichever way it is turned.
+const ENOUGH_NOISE: f32 = 50.0;
+/// Least noise power of a turned channel: what the difference of two equal channels is divided by.
+const LEAST_NOISE: f32 = 0.1;
+/// Keeps averages of silence out of the slow range of the smallest numbers.
+const TINY: f32 = 1e-20;
+
+/// How one bin of a pair is turned: a unitary matrix, then each row scaled to unit noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Turn {
+    /// The direction of the first row, |a|^2 + |b|^2 = 1.
+    a: Complex32,
+    b: Complex32,
+    /// Noise amplitudes of the two rows.
+    noise: [f32; 2],
+}
+
+impl Turn {
+    /// Leaves both channels as they are.
+    pub const NONE: Self = Self {
+        a: Complex32::new(1.0, 0.0),
+        b: Complex32::new(0.0, 0.0),
+        noise: [1.0, 1.0],
+    };
+
+    /// From left and right to what is turned.
+    #[inline(always)]
+    #[must_use]
+    pub fn apply(&self, left: Complex32, right: Complex32) -> (Complex32, Complex32) {
+        (
+            (self.a.conj() * left + self.b.conj() * right) / self.noise[0],
+            (self.a * right - self.b * left) / self.noise[1],
+        )
+    }
+
+    /// And back.
+    #[inline(always)]
+    #[must_use]
+    pub fn back(&self, first: Complex32, second: Complex32) -> (Complex32, Complex32) {
+        let (u, v) = (first * self.noise[0], second * self.noise[1]);
+        (
+            self.a * u - self.b.conj() * v,
+            self.b * u + self.a.conj() * v,
+        )
+    }
+}
+
+/// Covariance of two channels.
+#[derive(Clone, Copy, Debug, Default)]
+struct Covariance {
+    left: f32,
+    right: f32,
+    /// E[left conj(right)].
+    cross: Complex32,
+}
+
+impl Covariance {
+    fn add(&mut self, left: Complex32, right: Complex32, weight: f32) {
+        self.left += weight * left.norm_sqr();
+        self.right += weight * right.norm_sqr();
+        self.cross += left * right.conj() * weight;
+    }
+
+    fn add_scaled(&mut self, other: &Self, scale: f32) {
+        self.left += scale * other.left;
+        self.right += scale * other.right;
+        self.cross += other.cross * scale;
+    }
+
+    fn scale(&mut self, scale: f32) {
+        self.left *= scale;
+        self.right *= scale;
+        self.cross *= scale;
+    }
+
+    /// E[left conj(right)] of channels brought to unit power.
+    fn coherence(&self) -> Complex32 {
+        let power = (self.left * self.right).sqrt();
+        if power > TINY {
+            self.cross / power
+        } else {
+            Complex32::default()
+        }
+    }
+}
+
+/// What the channels have in common in a band.
+struct Band {
+    end: usize,
+    music: Covariance,
+    /// Averages of |cross|^2 and of left times right over the bins.
+    common: f32,
+    all: f32,
+    apart: bool,
+}
+
+/// Finds out how the bins of a stereo pair are to be turned. Same left and right give the same bits.
+pub struct PairTurns {
+    keep_local: f32,
+    keep_band: f32,
+    keep_noise: f32,
+    /// Per bin: music, the same with its neighbours, and noise with the number of values that it was averaged from.
+    music: Vec<Covariance>,
+    near: Vec<Covariance>,
+    noise: Vec<(Covariance, f32)>,
+    /// Power of both channels.
+    power: Vec<f32>,
+    bands: Vec<Band>,
+    /// Direction of the strongest music.
+    direction: Vec<(Complex32, Complex32)>,
+    turns: Vec<Turn>,
+}
+
+/// Before anything is known music is expected in the middle.
+const MIDDLE: (Complex32, Complex32) = (
+    Complex32::new(std::f32::consts::FRAC_1_SQRT_2, 0.0),
+    Complex32::new(std::f32::consts::FRAC_1_SQRT_2, 0.0),
+);
+
+impl PairTurns {
+    /// For spectra of `bins` bins, `hop_seconds` apart. Allocates.
+    #[must_use]
+    pub fn new(bins: usize, hop_seconds: f32) -> Self {
+        let keep = |seconds: f32| libm::expf(-hop_seconds / seconds);
+        let mut bands = Vec::new();
+        let mut end = 0;
+        while end < bins {
+            end = (end + BAND_BINS)
+                .max((end as f32 * BAND_RATIO) as usize)
+                .min(bins);
+            bands.push(Band {
+                end,
+                music: Covariance::default(),
+                common: 0.0,
+                all: 0.0,
+                apart: false,
+            });
+        }
+        Self {
+            keep_local: keep(LOCAL_SECONDS),
+            keep_band: keep(BAND_SECONDS),
+            keep_noise: keep(NOISE_SECONDS),
+            music: vec![Covariance::default(); bins],
+            near: vec![Covariance::default(); bins],
+            noise: vec![(Covariance::default(), 0.0); bins],
+            power: vec![0.0; bins],
+            bands,
+            direction: vec![MIDDLE; bins],
+            turns: vec![Turn::NONE; bins],
+        }
+    }
+
+    /// Back to the state of new ones. Never allocates.
+    pub fn clear(&mut self) {
+        self.music.fill(Covariance::default());
+        self.noise.fill((Covariance::default(), 0.0));
+        for band in &mut self.bands {
+            band.music = Covariance::default();
+            (band.common, band.all, band.apart) = (0.0, 0.0, false);
+        }
+        self.direction.fill(MIDDLE);
+    }
+
+    /// How the bins of the next frame are to be turned; takes its spectra, whitened to unit noise, in. Never allocates.
+    pub fn next(&mut self, left: &[Complex32], right: &[Complex32]) -> &[Turn] {
+        self.hear_music(left, right);
+        self.hear_noise(left, right);
+        self.turn();
+        &self.turns
+    }
+
+    fn hear_music(&mut self, left: &[Complex32], right: &[Complex32]) {
+        for band in &mut self.bands {
+            band.music.scale(self.keep_band);
+        }
+        let mut bands = self.bands.iter_mut();
+        let mut band = bands.next();
+        let mut share = 0.0;
+        let mut begin = 0;
+        for (f, (((l, r), music), power)) in (left.iter().zip(right))
+            .zip(&mut self.music)
+            .zip(&mut self.power)
+            .enumerate()
+        {
+            while band.as_ref().is_some_and(|b| f >= b.end) {
+                band = bands.next();
+                begin = f;
+            }
+            if let Some(band) = &band
+                && f == begin
+            {
+                share = (1.0 - self.keep_band) / (band.end - begin) as f32;
+            }
+            *power = l.norm_sqr() + r.norm_sqr();
+            music.scale(self.keep_local);
+            if *power > MUSIC_ABOVE && *power < BROKEN_ABOVE {
+                let weight = (1.0 - MUSIC_ABOVE / *power) * (MUSIC_AT_MOST / *power).min(1.0);
+                music.add(*l, *r, weight * (1.0 - self.keep_local));
+                if let Some(band) = &mut band {
+                    band.music.add(*l, *r, weight * share);
+                }
+            } else {
+                music.left += TINY;
+                music.right += TINY;
+            }
+        }
+        let bins = self.music.len();
+        for (f, near) in self.near.iter_mut().enumerate() {
+            *near = Covariance::default();
+            let (low, high) = (f.saturating_sub(LOCAL_BINS), (f + LOCAL_BINS + 1).min(bins));
+            for music in &self.music[low..high] {
+                near.add_scaled(music, 1.0);
+            }
+        }
+        let mut begin = 0;
+        for band in &mut self.bands {
+            let (mut common, mut all) = (0.0, 0.0);
+            for near in &self.near[begin..band.end] {
+                common += near.cross.norm_sqr();
+                all += near.left * near.right;
+            }
+            begin = band.end;
+            band.common += (1.0 - self.keep_band) * (common - band.common);
+            band.all += (1.0 - self.keep_band) * (all - band.all);
+            if band.all > NOTHING && band.common < APART_BELOW * band.all {
+                band.apart = true;
+            } else if band.all > NOTHING && band.common > TOGETHER_ABOVE * band.all {
+                band.apart = false;
+            }
+        }
+    }
+
+    fn hear_noise(&mut self, left: &[Complex32], right: &[Complex32]) {
+        let bins = self.power.len();
+        for (f, (((noise, count), l), r)) in self.noise.iter_mut().zip(left).zip(right).enumerate()
+        {
+            let (low, high) = (f.saturating_sub(NOISE_BINS), (f + NOISE_BINS + 1).min(bins));
+            let mean = self.power[low..high].iter().sum::<f32>() / (high - low) as f32;
+            if mean > NOISE_ABOVE && mean < NOISE_BELOW {
+                noise.scale(self.keep_noise);
+                noise.add(*l, *r, 1.0);
+                *count = *count * self.keep_noise + 1.0;
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        let bins = self.turns.len();
+        let (mut noise, mut count) = (Covariance::default(), 0.0);
+        for (more, n) in &self.noise[..COHERENCE_BINS.min(bins)] {
+            noise.add_scaled(more, 1.0);
+            count += n;
+        }
+        let mut number = 0;
+        for f in 0..bins {
+            if let Some((more, n)) = self.noise.get(f + COHERENCE_BINS) {
+                noise.add_scaled(more, 1.0);
+                count += n;
+            }
+            if let Some((less, n)) = f.checked_sub(COHERENCE_BINS + 1).map(|g| &self.noise[g]) {
+                noise.add_scaled(less, -1.0);
+                count -= n;
+            }
+            while f >= self.bands[number].end {
+                number += 1;
+            }
+            let band = &self.bands[number];
+            let mut music = self.near[f];
+            let power = band.music.left + band.music.right;
+            if power > TINY {
+                music.add_scaled(&band.music, BAND_WEIGHT / power);
+            }
+            let direction = &mut self.direction[f];
+            let (a, b) = *direction;
+            // Covariance times direction: closer to the strongest eigenvector, with its phase as it was.
+            let (a, b) = (
+                a * music.left + b * music.cross,
+                a * music.cross.conj() + b * music.right,
+            );
+            let norm = (a.norm_sqr() + b.norm_sqr()).sqrt();
+            if norm > TINY.sqrt() {
+                *direction = (a / norm, b / norm);
+            }
+            let (a, b) = if band.apart {
+                (Turn::NONE.a, Turn::NONE.b)
+            } else {
+                *direction
+            };
+            let unsure = ENOUGH_NOISE / (ENOUGH_NOISE + count.max(0.0));
+            let shared = 2.0 * (a.conj() * b * noise.coherence()).re * (1.0 - unsure);
+            let possible = 1.0 + 2.0 * (a.norm_sqr() * b.norm_sqr()).sqrt() * unsure;
+            self.turns[f] = Turn {
+                a,
+                b,
+                noise: [possible + shared, possible - shared].map(|p| p.max(LEAST_NOISE).sqrt()),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::StableRng;
+
+    const BINS: usize = 300;
+    const HOP_SECONDS: f32 = 0.01;
+
+    type Frame = (Vec<Complex32>, Vec<Complex32>);
+
+    fn gaussian(rng: &mut StableRng, amplitude: f32) -> Complex32 {
+        let scale = amplitude * std::f32::consts::FRAC_1_SQRT_2;
+        Complex32::new(rng.normal() as f32, rng.normal() as f32) * scale
+    }
+
+    /// Noise of unit power whose channels share `shared` of it, turned by a phase.
+    fn noise(rng: &mut StableRng, shared: f32) -> Frame {
+        let mut frame = (Vec::new(), Vec::new());
+        for _ in 0..BINS {
+            let common = gaussian(rng, shared.sqrt());
+            let own = (1.0 - shared).sqrt();
+            let right = common * Complex32::from_polar(1.0, 0.7);
+            frame.0.push(common + gaussian(rng, own));
+            frame.1.push(right + gaussian(rng, own));
+        }
+        frame
+    }
+
+    /// Adds music that sounds in every fifth bin and its neighbours, with these amplitudes left and right.
+    fn add_music(rng: &mut StableRng, frame: &mut Frame, left: Complex32, right: Complex32) {
+        for f in (20..BINS - 1).step_by(5) {
+            let x = gaussian(rng, 1.0);
+            for g in f - 1..=f + 1 {
+                frame.0[g] += x * left;
+                frame.1[g] += x * right;
+            }
+        }
+    }
+
+    fn powers(turns: &[Turn], frame: &Frame) -> (f64, f64) {
+        let (mut first, mut second) = (0.0, 0.0);
+        for ((l, r), turn) in frame.0.iter().zip(&frame.1).zip(turns) {
+            let (u, v) = turn.apply(*l, *r);
+            first += f64::from(u.norm_sqr());
+            second += f64::from(v.norm_sqr());
+        }
+        (first / BINS as f64, second / BINS as f64)
+    }
+
+    #[test]
+    fn back_undoes_the_turn() {
+        let mut rng = StableRng::new(3, 0);
+        let mut pair = PairTurns::new(BINS, HOP_SECONDS);
+        for _ in 0..100 {
+            let mut frame = noise(&mut rng, 0.5);
+            let right = Complex32::from_polar(4.0, 1.3);
+            add_music(&mut rng, &mut frame, Complex32::new(9.0, 0.0), right);
+            for ((l, r), turn) in frame
+                .0
+                .iter()
+                .zip(&frame.1)
+                .zip(pair.next(&frame.0, &frame.1))
+            {
+                let (u, v) = turn.apply(*l, *r);
+                let (left, right) = turn.back(u, v);
+                assert!(
+                    (left - l).norm() + (right - r).norm() < 1e-4 * (1.0 + l.norm() + r.norm())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn noise_of_any_coherence_comes_out_as_unit_noise() {
+        for shared in [0.0, 0.3, 0.8] {
+            let mut rng = StableRng::new(4, 0);
+            let mut pair = PairTurns::new(BINS, HOP_SECONDS);
+            let (mut first, mut second) = (0.0, 0.0);
+            for t in 0..600 {
+                // Notes come and go: bins are turned towards them.
+                let mut frame = noise(&mut rng, shared);
+                let quiet = frame.clone();
+                if t % 100 < 50 {
+                    let b = Complex32::from_polar(6.0, 0.4);
+                    add_music(&mut rng, &mut frame, Complex32::new(8.0, 0.0), b);
+                }
+                let turns = pair.next(&frame.0, &frame.1);
+                if t >= 200 {
+                    let (u, v) = powers(turns, &quiet);
+                    (first, second) = (first + u / 400.0, second + v / 400.0);
+                }
+            }
+            println!("{shared}: {first:.3} {second:.3}");
+            // Rather too much noise is expected than too little.
+            assert!((0.9..1.08).contains(&first) && (0.78..1.08).contains(&second));
+        }
+    }
+
+    #[test]
+    fn music_anywhere_in_the_picture_ends_up_in_the_first_row() {
+        for (right, phase) in [(1.0f32, 0.0f32), (1.0, 2.0), (0.4, 0.0), (2.0, -1.0)] {
+            let mut rng = StableRng::new(5, 0);
+            let mut pair = PairTurns::new(BINS, HOP_SECONDS);
+            let (mut first, mut second) = (0.0, 0.0);
+            for t in 0..150 {
+                let mut frame = noise(&mut rng, 0.0);
+                let mut alone = (
+                    vec![Complex32::default(); BINS],
+                    vec![Complex32::default(); BINS],
+                );
+                let (a, b) = (
+                    Complex32::new(20.0, 0.0),
+                    Complex32::from_polar(20.0 * right, phase),
+                );
+                let mut same = rng.clone();
+                add_music(&mut rng, &mut frame, a, b);
+                add_music(&mut same, &mut alone, a, b);
+                let turns = pair.next(&frame.0, &frame.1);
+                if t > 50 {
+                    let (u, v) = powers(turns, &alone);
+                    (first, second) = (first + u, second + v);
+                }
+            }
+            println!("{right} {phase}: {:.5}", second / first);
+            assert!(second < 0.005 * first);
+        }
+    }
+
+    #[test]
+    fn channels_that_have_nothing_in_common_are_left_as_they_are() {
+        let zero = Complex32::default();
+        // Music beside noise, and two pieces of music.
+        for other in [0.0, 20.0] {
+            let mut rng = StableRng::new(6, 0);
+            let mut pair = PairTurns::new(BINS, HOP_SECONDS);
+            let mut apart = 0;
+            for t in 0..400 {
+                let mut frame = noise(&mut rng, 0.0);
+                add_music(&mut rng, &mut frame, Complex32::new(20.0, 0.0), zero);
+                add_music(&mut rng, &mut frame, zero, Complex32::new(other, 0.0));
+                let turns = pair.next(&frame.0, &frame.1);
+                if t >= 100 {
+                    apart += turns[20..].iter().filter(|t| t.b == zero).count();
+                }
+            }
+            let share = apart as f64 / (300 * (BINS - 20)) as f64;
+            println!("{other}: {share:.3}");
+            assert!(share > 0.95);
+        }
+    }
+
+    #[test]
+    fn same_left_and_right_has_no_difference_and_comes_back_the_same() {
+        let mut rng = StableRng::new(7, 0);
+        let mut pair = PairTurns::new(BINS, HOP_SECONDS);
+        for t in 0..300 {
+            let mut frame = noise(&mut rng, 0.0);
+            if t > 30 {
+                let a = Complex32::new(30.0, 0.0);
+                add_music(&mut rng, &mut frame, a, a);
+            }
+            for (l, turn) in frame.0.iter().zip(pair.next(&frame.0, &frame.0)) {
+                let (u, v) = turn.apply(*l, *l);
+                assert_eq!(v, Complex32::default());
+                // The noise of the sum is twice as loud, whether it has been heard yet or not.
+                assert!((u.norm() - l.norm()).abs() < 1e-3 * l.norm());
+                let (left, right) = turn.back(u * 0.3, v);
+                assert_eq!(left, right);
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_levels_leave_nothing_broken() {
+        let mut rng = StableRng::new(8, 0);
+        let mut pair = PairTurns::new(BINS, HOP_SECONDS);
+        let a = Complex32::new(20.0, 0.0);
+        for t in 0..400 {
+            let mut frame = noise(&mut rng, 0.0);
+            add_music(&mut rng, &mut frame, a, a);
+            let gain = [1.0, 1e7, 1e18, 1e-30, 0.0][t / 20 % 5];
+            for x in frame.0.iter_mut().chain(&mut frame.1) {
+                *x *= if t < 200 { gain } else { 1.0 };
+            }
+            for turn in pair.next(&frame.0, &frame.1) {
+                let length = turn.a.norm_sqr() + turn.b.norm_sqr();
+                assert!((length - 1.0).abs() < 1e-3, "{t}: {turn:?}");
+                assert!(
+                    turn.noise.iter().all(|n| (0.3..1.5).contains(n)),
+                    "{turn:?}"
+                );
+            }
+        }
+        let mut fresh = PairTurns::new(BINS, HOP_SECONDS);
+        pair.clear();
+        let frame = noise(&mut rng, 0.0);
+        let after = pair.next(&frame.0, &frame.1).to_vec();
+        assert_eq!(after, fresh.next(&frame.0, &frame.1), "cleared");
+    }
+}
