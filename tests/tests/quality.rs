@@ -177,7 +177,7 @@ fn two_channels_as_a_pair_gain_where_they_share_music_and_lose_nowhere() {
                 );
                 let least = match cell.scene {
                     Scene::Middle => 1.0,
-                    Scene::Side => 0.4,
+                    Scene::Side | Scene::Quiet => 0.4,
                     Scene::Spaced | Scene::Two | Scene::Beside => -0.3,
                 };
                 assert!(pair - apart > least, "{:?} {name}", cell.scene);

@@ -337,7 +337,8 @@ impl Node {
             if used.iter().any(|a| a.first() == Some(&UNKNOWN)) {
                 turns.fill(Turn::NONE);
             } else {
-                turns.copy_from_slice(pair.next(left, right));
+                let whitening = [&self.whitening[0][..], &self.whitening[1]];
+                turns.copy_from_slice(pair.next([left, right], whitening));
             }
         }
         for ((l, r), turn) in left.iter_mut().zip(right).zip(turns) {

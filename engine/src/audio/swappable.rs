@@ -505,7 +505,7 @@ mod tests {
                     d.assume_noise(1, &noise);
                     d.settle();
                 }
-                let (mut out, mut old, mut new) = (sound(3.0), sound(3.0), sound(3.0));
+                let (mut out, mut old, mut new) = (sound(6.0), sound(6.0), sound(6.0));
                 let n = out[0].len();
                 run(&mut only_old, &mut old, 0, n);
                 run(&mut only_new, &mut new, 0, n);

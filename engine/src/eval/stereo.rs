@@ -32,6 +32,8 @@ pub enum Scene {
     Two,
     /// Left only; on the right nothing but noise.
     Beside,
+    /// The same left and right, but the noise of the right channel is 30 dB softer.
+    Quiet,
 }
 
 /// Echoes that the further microphone hears, (milliseconds, gain).
@@ -39,12 +41,13 @@ const FURTHER: [(f64, f32); 4] = [(3.1, 0.7), (9.0, 0.4), (16.2, -0.3), (31.3, 0
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Middle,
         Self::Side,
         Self::Spaced,
         Self::Two,
         Self::Beside,
+        Self::Quiet,
     ];
 
     /// What is heard.
@@ -56,6 +59,15 @@ impl Scene {
             Self::Spaced => "two microphones in a room",
             Self::Two => "another recording right",
             Self::Beside => "nothing but noise right",
+            Self::Quiet => "noise 30 dB softer right",
+        }
+    }
+
+    /// Gain of the noise of the right channel.
+    const fn right_noise(self) -> f32 {
+        match self {
+            Self::Quiet => 0.031_6,
+            _ => 1.0,
         }
     }
 
@@ -63,7 +75,7 @@ impl Scene {
     fn right(self, left: &CleanClip, other: &CleanClip) -> Vec<f32> {
         let x = &left.samples;
         match self {
-            Self::Middle => x.clone(),
+            Self::Middle | Self::Quiet => x.clone(),
             Self::Side => x.iter().map(|v| 0.251 * v).collect(),
             Self::Spaced => {
                 let mut right = vec![0.0; x.len()];
@@ -148,8 +160,8 @@ pub fn measure(
                                 .map(|(_, c)| *c)
                                 .find(|c| c.rate_hz == clip.rate_hz)
                                 .unwrap_or(clip);
-                            let right = scene.right(clip, other);
-                            let one = One::new(clip, right, noise, *level_db, options, *number)?;
+                            let one =
+                                One::new(scene, [clip, other], noise, *level_db, options, *number)?;
                             let row = one.measure(field, options, surroundings)?;
                             (surroundings.go_on)(true);
                             Ok(row)
@@ -202,8 +214,8 @@ struct One {
 
 impl One {
     fn new(
-        clip: &CleanClip,
-        right: Vec<f32>,
+        scene: Scene,
+        [clip, other]: [&CleanClip; 2],
         noise: &NoiseKind,
         level_db: f64,
         options: &EvalOptions,
@@ -211,15 +223,17 @@ impl One {
     ) -> Result<Self, EvalError> {
         let of = |number| mix(clip, noise, level_db, options.seed, number);
         let left: Mixture = of(number as u64)?;
-        let other: Mixture = of(number as u64 | RIGHT)?;
-        let noisy_right = (other.noisy.iter().zip(&clip.samples).zip(&right))
-            .map(|((y, x), r)| y - x + r)
+        let beside: Mixture = of(number as u64 | RIGHT)?;
+        let right = scene.right(clip, other);
+        let gain = scene.right_noise();
+        let noisy_right = (beside.noisy.iter().zip(&clip.samples).zip(&right))
+            .map(|((y, x), r)| gain * (y - x) + r)
             .collect();
         Ok(Self {
             rate_hz: clip.rate_hz,
             clean: [clip.samples.clone(), right],
             noisy: [left.noisy, noisy_right],
-            known: [left.known, other.known],
+            known: [left.known, beside.known.iter().map(|k| gain * k).collect()],
         })
     }
 
