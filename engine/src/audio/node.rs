@@ -34,15 +34,44 @@ pub enum NodeInputs {
 /// What of a frame has to be done next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Analyse { signal: usize, channel: usize },
-    Turn { signal: usize },
-    Update { channel: usize, part: usize },
-    Select { channel: usize, part: usize },
-    Predict { channel: usize, start: usize },
-    SecondUpdate { channel: usize, part: usize },
-    SecondSelect { channel: usize, part: usize },
-    SecondPredict { channel: usize, start: usize },
-    Synthesise { channel: usize },
+    Analyse {
+        signal: usize,
+        channel: usize,
+    },
+    /// How a pair of channels is to be turned.
+    Hear {
+        part: usize,
+    },
+    Turn {
+        signal: usize,
+    },
+    Update {
+        channel: usize,
+        part: usize,
+    },
+    Select {
+        channel: usize,
+        part: usize,
+    },
+    Predict {
+        channel: usize,
+        start: usize,
+    },
+    SecondUpdate {
+        channel: usize,
+        part: usize,
+    },
+    SecondSelect {
+        channel: usize,
+        part: usize,
+    },
+    SecondPredict {
+        channel: usize,
+        start: usize,
+    },
+    Synthesise {
+        channel: usize,
+    },
     Done,
 }
 
@@ -115,12 +144,15 @@ impl Node {
         };
         let second = second.map(|m| (steps(&m.config), m));
         let steps = steps(&model.config);
+        let pair = (channels == 2)
+            .then(|| PairTurns::new(shape.bins(), shape.hop as f32 / rate_hz as f32));
         let per_bin = |v: f32| vec![v; shape.bins()];
         Self {
             cost: CostModel::new(
                 &steps,
                 second.as_ref().map(|(s, m)| (&s[..], &**m)),
                 signals,
+                pair.as_ref().map_or(0, PairTurns::parts),
                 &model,
             ),
             channels,
@@ -144,8 +176,7 @@ impl Node {
             used: vec![vec![per_bin(1.0); channels]; lookahead + 1],
             frame: lookahead + 1,
             age: 0,
-            pair: (channels == 2)
-                .then(|| PairTurns::new(shape.bins(), shape.hop as f32 / rate_hz as f32)),
+            pair,
             turns: if channels == 2 {
                 vec![vec![Turn::NONE; shape.bins()]; lookahead + 1]
             } else {
@@ -324,25 +355,33 @@ impl Node {
         }
     }
 
-    /// Turns the frame of one signal of a pair of channels; all its signals like the noisy one.
-    fn turn(&mut self, signal: usize) {
+    /// Part `part` of finding out how the frame of a pair of channels is to be turned; false after the last.
+    fn hear(&mut self, part: usize) -> bool {
+        let slot = self.frame % self.used.len();
         let (Some(pair), [left, right]) = (&mut self.pair, &mut self.steps[..]) else {
-            return;
+            return false;
         };
-        let (left, right) = (newest_mut(left, signal), newest_mut(right, signal));
-        let depth = self.used.len();
-        let turns = &mut self.turns[self.frame % depth];
-        if signal == 0 {
-            let used = &self.used[self.frame % depth];
-            if used.iter().any(|a| a.first() == Some(&UNKNOWN)) {
-                turns.fill(Turn::NONE);
-            } else {
-                let whitening = [&self.whitening[0][..], &self.whitening[1]];
-                turns.copy_from_slice(pair.next([left, right], whitening));
-            }
+        if self.used[slot].iter().any(|a| a.first() == Some(&UNKNOWN)) {
+            self.turns[slot].fill(Turn::NONE);
+            return false;
         }
-        for ((l, r), turn) in left.iter_mut().zip(right).zip(turns) {
-            (*l, *r) = turn.apply(*l, *r);
+        let frame = [&*left.noisy_mut(), &*right.noisy_mut()];
+        pair.hear_part(part, frame, [&self.whitening[0], &self.whitening[1]]);
+        if part + 1 < pair.parts() {
+            return true;
+        }
+        self.turns[slot].copy_from_slice(pair.turns());
+        false
+    }
+
+    /// Turns the frame of one signal of a pair of channels.
+    fn turn(&mut self, signal: usize) {
+        let slot = self.frame % self.used.len();
+        if let (Some(turns), [left, right]) = (self.turns.get(slot), &mut self.steps[..]) {
+            let (left, right) = (newest_mut(left, signal), newest_mut(right, signal));
+            for ((l, r), turn) in left.iter_mut().zip(right).zip(turns) {
+                (*l, *r) = turn.apply(*l, *r);
+            }
         }
     }
 
@@ -410,6 +449,8 @@ impl Node {
                         signal,
                         channel: channel + 1,
                     }
+                } else if self.pair.is_some() && signal == 0 {
+                    Phase::Hear { part: 0 }
                 } else if self.pair.is_some() {
                     Phase::Turn { signal }
                 } else if signal + 1 < self.signals {
@@ -422,6 +463,13 @@ impl Node {
                         channel: 0,
                         part: 0,
                     }
+                }
+            }
+            Phase::Hear { part } => {
+                if self.hear(part) {
+                    Phase::Hear { part: part + 1 }
+                } else {
+                    Phase::Turn { signal: 0 }
                 }
             }
             Phase::Turn { signal } => {
@@ -570,6 +618,11 @@ fn newest_mut(step: &mut SpectralStep, signal: usize) -> &mut [Complex32] {
 struct CostModel {
     analyse: f32,
     analyses: f32,
+    /// None for a channel by itself.
+    hear: f32,
+    hears: f32,
+    turn: f32,
+    turns: f32,
     first: StepCost,
     second: StepCost,
     synthesise: f32,
@@ -617,6 +670,7 @@ impl CostModel {
         steps: &[SpectralStep],
         second: Option<(&[SpectralStep], &StepModel)>,
         signals: usize,
+        hears: usize,
         model: &StepModel,
     ) -> Self {
         let bins = steps.first().map_or(0, |s| s.shape().bins()) as f32;
@@ -624,6 +678,10 @@ impl CostModel {
         Self {
             analyse: bins * 4.5,
             analyses: channels * signals as f32,
+            hear: bins * 12.0 / hears.max(1) as f32,
+            hears: hears as f32,
+            turn: bins,
+            turns: if hears == 0 { 0.0 } else { signals as f32 },
             first: StepCost::new(steps, model),
             second: second.map_or_else(StepCost::default, |(s, m)| StepCost::new(s, m)),
             synthesise: bins * 2.9,
@@ -633,6 +691,8 @@ impl CostModel {
 
     fn total(&self, (first, second): (usize, usize)) -> f32 {
         self.analyses * self.analyse
+            + self.hears * self.hear
+            + self.turns * self.turn
             + self.first.total(first)
             + self.second.total(second)
             + self.channels * self.synthesise
@@ -641,7 +701,8 @@ impl CostModel {
     fn of(&self, phase: Phase) -> f32 {
         match phase {
             Phase::Analyse { .. } => self.analyse,
-            Phase::Turn { .. } => self.analyse,
+            Phase::Hear { .. } => self.hear,
+            Phase::Turn { .. } => self.turn,
             Phase::Update { .. } => self.first.update,
             Phase::Select { .. } => self.first.select,
             Phase::Predict { .. } => self.first.pass,

@@ -18,6 +18,8 @@
 //! | always turned | 29.6 | 24.6 | 27.3 | 30 | |
 //! | turned where it pays ([`APART_BELOW`]) | 29.7 | 25.3 | 27.7 | 38 | 33.3 |
 
+use std::ops::Range;
+
 use realfft::num_complex::Complex32;
 
 /// Over how long the music's covariance is averaged in a bin, in seconds; 0.08 and 0.3 are as good within 0.1 dB.
@@ -156,8 +158,12 @@ impl Covariance {
 
 /// What the channels have in common in a band.
 struct Band {
+    begin: usize,
     end: usize,
     music: Covariance,
+    /// Sums over the bins of the frame: |cross|^2, and left times right.
+    common_now: f32,
+    all_now: f32,
     /// Squared coherence times weight, and weight, averaged.
     common: f32,
     all: f32,
@@ -166,21 +172,76 @@ struct Band {
     right_first: bool,
 }
 
+impl Band {
+    fn new(begin: usize, end: usize) -> Self {
+        Self {
+            begin,
+            end,
+            music: Covariance::default(),
+            common_now: 0.0,
+            all_now: 0.0,
+            common: 0.0,
+            all: 0.0,
+            apart: false,
+            right_first: false,
+        }
+    }
+
+    /// Whether its channels belong together, now that all its bins are known; `ratio` is that of its first bin.
+    fn decide(&mut self, keep: f32, ratio: f32) {
+        // Music counts by its power, not by the square of it: what was loud is not remembered for too long.
+        let bins = (self.end - self.begin) as f32;
+        let weight = 1.0 / (bins + (bins * self.all_now).sqrt());
+        self.common += (1.0 - keep) * (weight * self.common_now - self.common);
+        self.all += (1.0 - keep) * (weight * self.all_now - self.all);
+        (self.common_now, self.all_now) = (0.0, 0.0);
+        if self.all > NOTHING {
+            if self.common < APART_BELOW * self.all {
+                self.apart = true;
+            } else if self.common > TOGETHER_ABOVE * self.all {
+                self.apart = false;
+            }
+        }
+        let seen = self.music.seen_with(1.0 / ratio);
+        if seen.right > FIRST_ABOVE * seen.left {
+            self.right_first = true;
+        } else if seen.left > seen.right {
+            self.right_first = false;
+        }
+    }
+}
+
+/// Noise of a bin: sums of values that fade, and how many they are.
+#[derive(Clone, Copy, Default)]
+struct Noise {
+    sum: Covariance,
+    count: f32,
+}
+
+impl Noise {
+    fn add_scaled(&mut self, other: &Self, scale: f32) {
+        self.sum.add_scaled(&other.sum, scale);
+        self.count += scale * other.count;
+    }
+}
+
 /// Finds out how the bins of a stereo pair are to be turned. Same left and right give the same bits.
 pub struct PairTurns {
     keep_local: f32,
     keep_band: f32,
     keep_noise: f32,
-    /// Per bin: music, the same with its neighbours, and noise with the number of values that it was averaged from.
+    /// Per bin: music, the same with its neighbours, and noise.
     music: Vec<Covariance>,
     near: Vec<Covariance>,
-    noise: Vec<(Covariance, f32)>,
+    noise: Vec<Noise>,
     /// Power of both channels.
     power: Vec<f32>,
     /// Noise amplitude of the left channel over that of the right one. It changes whenever a tracker has something to say,
     /// and the picture does not: averages are kept of left times its root and right over its root.
     ratio: Vec<f32>,
     bands: Vec<Band>,
+    /// The band of each bin.
+    band_of: Vec<usize>,
     /// Direction of the strongest music.
     direction: Vec<(Complex32, Complex32)>,
     turns: Vec<Turn>,
@@ -192,25 +253,28 @@ const MIDDLE: (Complex32, Complex32) = (
     Complex32::new(std::f32::consts::FRAC_1_SQRT_2, 0.0),
 );
 
+/// Bins that are worked on in one part, and how often each is looked at.
+const PART_BINS: usize = 512;
+const STAGES: usize = 4;
+
+/// Bins around one, fewer at the ends of the spectrum.
+fn around(bin: usize, reach: usize, bins: usize) -> Range<usize> {
+    bin.saturating_sub(reach)..(bin + reach + 1).min(bins)
+}
+
 impl PairTurns {
     /// For spectra of `bins` bins, `hop_seconds` apart. Allocates.
     #[must_use]
     pub fn new(bins: usize, hop_seconds: f32) -> Self {
         let keep = |seconds: f32| libm::expf(-hop_seconds / seconds);
-        let mut bands = Vec::new();
-        let mut end = 0;
-        while end < bins {
-            end = (end + BAND_BINS)
-                .max((end as f32 * BAND_RATIO) as usize)
-                .min(bins);
-            bands.push(Band {
-                end,
-                music: Covariance::default(),
-                common: 0.0,
-                all: 0.0,
-                apart: false,
-                right_first: false,
-            });
+        let mut bands: Vec<Band> = Vec::new();
+        let mut band_of = Vec::new();
+        while band_of.len() < bins {
+            let begin = band_of.len();
+            let end = (begin + BAND_BINS).max((begin as f32 * BAND_RATIO) as usize);
+            let end = end.min(bins);
+            band_of.resize(end, bands.len());
+            bands.push(Band::new(begin, end));
         }
         Self {
             keep_local: keep(LOCAL_SECONDS),
@@ -218,10 +282,11 @@ impl PairTurns {
             keep_noise: keep(NOISE_SECONDS),
             music: vec![Covariance::default(); bins],
             near: vec![Covariance::default(); bins],
-            noise: vec![(Covariance::default(), 0.0); bins],
+            noise: vec![Noise::default(); bins],
             power: vec![0.0; bins],
             ratio: vec![1.0; bins],
             bands,
+            band_of,
             direction: vec![MIDDLE; bins],
             turns: vec![Turn::NONE; bins],
         }
@@ -230,170 +295,172 @@ impl PairTurns {
     /// Back to the state of new ones. Never allocates.
     pub fn clear(&mut self) {
         self.music.fill(Covariance::default());
-        self.noise.fill((Covariance::default(), 0.0));
+        self.noise.fill(Noise::default());
         for band in &mut self.bands {
-            band.music = Covariance::default();
-            (band.common, band.all) = (0.0, 0.0);
-            (band.apart, band.right_first) = (false, false);
+            *band = Band::new(band.begin, band.end);
         }
         self.direction.fill(MIDDLE);
     }
 
-    /// How the bins of the next frame are to be turned; takes its spectra in, whitened to unit noise by the factors given.
-    /// Never allocates.
-    pub fn next(&mut self, [left, right]: [&[Complex32]; 2], whitening: [&[f32]; 2]) -> &[Turn] {
-        for ((ratio, l), r) in self.ratio.iter_mut().zip(whitening[0]).zip(whitening[1]) {
-            *ratio = (r / l).clamp(1.0 / MOST_RATIO, MOST_RATIO);
-        }
-        self.hear_music(left, right);
-        self.hear_noise(left, right);
-        self.turn();
+    /// How the bins of the frame are turned that was heard last.
+    #[must_use]
+    pub fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
-    fn hear_music(&mut self, left: &[Complex32], right: &[Complex32]) {
-        for band in &mut self.bands {
-            band.music.scale(self.keep_band);
-        }
-        let mut bands = self.bands.iter_mut();
-        let mut band = bands.next();
-        let mut share = 0.0;
-        let mut begin = 0;
-        for (f, ((((l, r), music), power), ratio)) in (left.iter().zip(right))
-            .zip(&mut self.music)
-            .zip(&mut self.power)
-            .zip(&self.ratio)
-            .enumerate()
-        {
-            while band.as_ref().is_some_and(|b| f >= b.end) {
-                band = bands.next();
-                begin = f;
-            }
-            if let Some(band) = &band
-                && f == begin
-            {
-                share = (1.0 - self.keep_band) / (band.end - begin) as f32;
-            }
-            *power = l.norm_sqr() + r.norm_sqr();
-            music.scale(self.keep_local);
-            if *power > MUSIC_ABOVE && *power < BROKEN_ABOVE {
-                let weight = (1.0 - MUSIC_ABOVE / *power) * (MUSIC_AT_MOST / *power).min(1.0);
-                let now = Covariance::of(*l, *r).seen_with(*ratio);
-                music.add_scaled(&now, weight * (1.0 - self.keep_local));
-                if let Some(band) = &mut band {
-                    band.music.add_scaled(&now, weight * share);
+    /// Into how many parts hearing a frame is cut.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        STAGES * self.parts_of_a_stage()
+    }
+
+    fn parts_of_a_stage(&self) -> usize {
+        self.turns.len().div_ceil(PART_BINS)
+    }
+
+    /// Part `part` of hearing a frame, left and right, whitened to unit noise by the factors given; parts must follow each
+    /// other from 0. Never allocates.
+    pub fn hear_part(
+        &mut self,
+        part: usize,
+        [left, right]: [&[Complex32]; 2],
+        whitening: [&[f32]; 2],
+    ) {
+        let parts = self.parts_of_a_stage();
+        let begin = part % parts * PART_BINS;
+        let bins = begin..(begin + PART_BINS).min(self.turns.len());
+        match part / parts {
+            0 => {
+                if begin == 0 {
+                    for band in &mut self.bands {
+                        band.music.scale(self.keep_band);
+                    }
                 }
-            } else {
-                music.left += TINY;
-                music.right += TINY;
+                for f in bins {
+                    self.ratio[f] =
+                        (whitening[1][f] / whitening[0][f]).clamp(1.0 / MOST_RATIO, MOST_RATIO);
+                    self.hear_music(f, left[f], right[f]);
+                }
             }
-        }
-        let bins = self.music.len();
-        for (f, near) in self.near.iter_mut().enumerate() {
-            *near = Covariance::default();
-            let (low, high) = (f.saturating_sub(LOCAL_BINS), (f + LOCAL_BINS + 1).min(bins));
-            for music in &self.music[low..high] {
-                near.add_scaled(music, 1.0);
+            1 => {
+                for f in bins.clone() {
+                    self.gather(f);
+                }
+                if bins.end == self.turns.len() {
+                    for band in &mut self.bands {
+                        band.decide(self.keep_band, self.ratio[band.begin]);
+                    }
+                }
             }
-        }
-        let mut begin = 0;
-        for band in &mut self.bands {
-            let (mut common, mut all) = (0.0, 0.0);
-            for near in &self.near[begin..band.end] {
-                common += near.cross.norm_sqr();
-                all += near.left * near.right;
+            2 => {
+                for f in bins {
+                    self.hear_noise(f, left[f], right[f]);
+                }
             }
-            // Music counts by its power, not by the square of it: what was loud is not remembered for too long.
-            let bins = (band.end - begin) as f32;
-            let weight = 1.0 / (bins + (bins * all).sqrt());
-            begin = band.end;
-            band.common += (1.0 - self.keep_band) * (weight * common - band.common);
-            band.all += (1.0 - self.keep_band) * (weight * all - band.all);
-            if band.all > NOTHING && band.common < APART_BELOW * band.all {
-                band.apart = true;
-            } else if band.all > NOTHING && band.common > TOGETHER_ABOVE * band.all {
-                band.apart = false;
-            }
+            _ => self.turn(bins),
         }
     }
 
-    fn hear_noise(&mut self, left: &[Complex32], right: &[Complex32]) {
-        let bins = self.power.len();
-        for (f, (((noise, count), l), r)) in self.noise.iter_mut().zip(left).zip(right).enumerate()
-        {
-            let (low, high) = (f.saturating_sub(NOISE_BINS), (f + NOISE_BINS + 1).min(bins));
-            let mean = self.power[low..high].iter().sum::<f32>() / (high - low) as f32;
-            if mean > NOISE_ABOVE && mean < NOISE_BELOW {
-                noise.scale(self.keep_noise);
-                noise.add_scaled(&Covariance::of(*l, *r), 1.0);
-                *count = *count * self.keep_noise + 1.0;
-            }
+    fn hear_music(&mut self, f: usize, left: Complex32, right: Complex32) {
+        let now = Covariance::of(left, right);
+        let power = now.left + now.right;
+        self.power[f] = power;
+        let music = &mut self.music[f];
+        music.scale(self.keep_local);
+        if power > MUSIC_ABOVE && power < BROKEN_ABOVE {
+            let weight = (1.0 - MUSIC_ABOVE / power) * (MUSIC_AT_MOST / power).min(1.0);
+            let now = now.seen_with(self.ratio[f]);
+            music.add_scaled(&now, weight * (1.0 - self.keep_local));
+            let band = &mut self.bands[self.band_of[f]];
+            let share = (1.0 - self.keep_band) / (band.end - band.begin) as f32;
+            band.music.add_scaled(&now, weight * share);
+        } else {
+            music.left += TINY;
+            music.right += TINY;
         }
     }
 
-    fn turn(&mut self) {
-        let bins = self.turns.len();
-        let (mut noise, mut count) = (Covariance::default(), 0.0);
-        for (more, n) in &self.noise[..COHERENCE_BINS.min(bins)] {
-            noise.add_scaled(more, 1.0);
-            count += n;
+    fn gather(&mut self, f: usize) {
+        let mut near = Covariance::default();
+        for music in &self.music[around(f, LOCAL_BINS, self.music.len())] {
+            near.add_scaled(music, 1.0);
         }
-        let mut number = 0;
-        for f in 0..bins {
-            if let Some((more, n)) = self.noise.get(f + COHERENCE_BINS) {
+        self.near[f] = near;
+        let band = &mut self.bands[self.band_of[f]];
+        band.common_now += near.cross.norm_sqr();
+        band.all_now += near.left * near.right;
+    }
+
+    fn hear_noise(&mut self, f: usize, left: Complex32, right: Complex32) {
+        let power = &self.power[around(f, NOISE_BINS, self.power.len())];
+        let mean = power.iter().sum::<f32>() / power.len() as f32;
+        if mean > NOISE_ABOVE && mean < NOISE_BELOW {
+            let noise = &mut self.noise[f];
+            noise.sum.scale(self.keep_noise);
+            noise.sum.add_scaled(&Covariance::of(left, right), 1.0);
+            noise.count = noise.count * self.keep_noise + 1.0;
+        }
+    }
+
+    fn turn(&mut self, bins: Range<usize>) {
+        // A sum that runs along: all that is around the bin before the first.
+        let mut noise = Noise::default();
+        if let Some(before) = bins.start.checked_sub(1) {
+            for more in &self.noise[around(before, COHERENCE_BINS, self.noise.len())] {
                 noise.add_scaled(more, 1.0);
-                count += n;
             }
-            if let Some((less, n)) = f.checked_sub(COHERENCE_BINS + 1).map(|g| &self.noise[g]) {
+        } else {
+            for more in self.noise.iter().take(COHERENCE_BINS) {
+                noise.add_scaled(more, 1.0);
+            }
+        }
+        for f in bins {
+            if let Some(more) = self.noise.get(f + COHERENCE_BINS) {
+                noise.add_scaled(more, 1.0);
+            }
+            if let Some(less) = f.checked_sub(COHERENCE_BINS + 1).map(|g| &self.noise[g]) {
                 noise.add_scaled(less, -1.0);
-                count -= n;
             }
-            let ratio = 1.0 / self.ratio[f];
-            while f >= self.bands[number].end {
-                number += 1;
-                let band = &mut self.bands[number];
-                let seen = band.music.seen_with(ratio);
-                if seen.right > FIRST_ABOVE * seen.left {
-                    band.right_first = true;
-                } else if seen.left > seen.right {
-                    band.right_first = false;
-                }
-            }
-            let band = &self.bands[number];
-            let mut music = self.near[f].seen_with(ratio);
-            let all = band.music.seen_with(ratio);
-            let power = all.left + all.right;
-            if power > TINY {
-                // What the softer channel holds of it decides how well a bin by itself can tell the direction.
-                let soft = music.cross.norm_sqr() / music.left.max(music.right).max(TINY);
-                let doubt = SOFT / (SOFT + soft);
-                let weight = BAND_WEIGHT + doubt * (music.left + music.right);
-                music.add_scaled(&all, weight / power);
-            }
-            let direction = &mut self.direction[f];
-            let (a, b) = *direction;
-            // Covariance times direction: closer to the strongest eigenvector, with its phase as it was.
-            let (a, b) = (
-                a * music.left + b * music.cross,
-                a * music.cross.conj() + b * music.right,
-            );
-            let norm = (a.norm_sqr() + b.norm_sqr()).sqrt();
-            if norm > TINY.sqrt() {
-                *direction = (a / norm, b / norm);
-            }
-            let (a, b) = match (band.apart, band.right_first) {
-                (false, _) => *direction,
-                (true, false) => (Turn::NONE.a, Turn::NONE.b),
-                (true, true) => (Turn::NONE.b, Turn::NONE.a),
-            };
-            let unsure = ENOUGH_NOISE / (ENOUGH_NOISE + count.max(0.0));
-            let shared = 2.0 * (a.conj() * b * noise.coherence()).re * (1.0 - unsure);
-            let possible = 1.0 + 2.0 * (a.norm_sqr() * b.norm_sqr()).sqrt() * unsure;
-            self.turns[f] = Turn {
-                a,
-                b,
-                noise: [possible + shared, possible - shared].map(|p| p.max(LEAST_NOISE).sqrt()),
-            };
+            self.turns[f] = self.turn_of(f, &noise);
+        }
+    }
+
+    fn turn_of(&mut self, f: usize, noise: &Noise) -> Turn {
+        let band = &self.bands[self.band_of[f]];
+        let ratio = 1.0 / self.ratio[f];
+        let mut music = self.near[f].seen_with(ratio);
+        let all = band.music.seen_with(ratio);
+        let power = all.left + all.right;
+        if power > TINY {
+            // What the softer channel holds of it decides how well a bin by itself can tell the direction.
+            let soft = music.cross.norm_sqr() / music.left.max(music.right).max(TINY);
+            let doubt = SOFT / (SOFT + soft);
+            let weight = BAND_WEIGHT + doubt * (music.left + music.right);
+            music.add_scaled(&all, weight / power);
+        }
+        let direction = &mut self.direction[f];
+        let (a, b) = *direction;
+        // Covariance times direction: closer to the strongest eigenvector, with its phase as it was.
+        let (a, b) = (
+            a * music.left + b * music.cross,
+            a * music.cross.conj() + b * music.right,
+        );
+        let norm = (a.norm_sqr() + b.norm_sqr()).sqrt();
+        if norm > TINY.sqrt() {
+            *direction = (a / norm, b / norm);
+        }
+        let (a, b) = match (band.apart, band.right_first) {
+            (false, _) => *direction,
+            (true, false) => (Turn::NONE.a, Turn::NONE.b),
+            (true, true) => (Turn::NONE.b, Turn::NONE.a),
+        };
+        let unsure = ENOUGH_NOISE / (ENOUGH_NOISE + noise.count.max(0.0));
+        let shared = 2.0 * (a.conj() * b * noise.sum.coherence()).re * (1.0 - unsure);
+        let possible = 1.0 + 2.0 * (a.norm_sqr() * b.norm_sqr()).sqrt() * unsure;
+        Turn {
+            a,
+            b,
+            noise: [possible + shared, possible - shared].map(|p| p.max(LEAST_NOISE).sqrt()),
         }
     }
 }
@@ -406,6 +473,18 @@ mod tests {
     const BINS: usize = 300;
     const HOP_SECONDS: f32 = 0.01;
     const EVEN: [&[f32]; 2] = [&[1.0; BINS]; 2];
+
+    /// Hears a whole frame.
+    fn hear<'a>(
+        pair: &'a mut PairTurns,
+        frame: [&[Complex32]; 2],
+        whitening: [&[f32]; 2],
+    ) -> &'a [Turn] {
+        for part in 0..pair.parts() {
+            pair.hear_part(part, frame, whitening);
+        }
+        pair.turns()
+    }
 
     type Frame = (Vec<Complex32>, Vec<Complex32>);
 
@@ -456,11 +535,12 @@ mod tests {
             let mut frame = noise(&mut rng, 0.5);
             let right = Complex32::from_polar(4.0, 1.3);
             add_music(&mut rng, &mut frame, Complex32::new(9.0, 0.0), right);
-            for ((l, r), turn) in frame
-                .0
-                .iter()
-                .zip(&frame.1)
-                .zip(pair.next([&frame.0, &frame.1], EVEN))
+            for ((l, r), turn) in
+                frame
+                    .0
+                    .iter()
+                    .zip(&frame.1)
+                    .zip(hear(&mut pair, [&frame.0, &frame.1], EVEN))
             {
                 let (u, v) = turn.apply(*l, *r);
                 let (left, right) = turn.back(u, v);
@@ -485,7 +565,7 @@ mod tests {
                     let b = Complex32::from_polar(6.0, 0.4);
                     add_music(&mut rng, &mut frame, Complex32::new(8.0, 0.0), b);
                 }
-                let turns = pair.next([&frame.0, &frame.1], EVEN);
+                let turns = hear(&mut pair, [&frame.0, &frame.1], EVEN);
                 if t >= 200 {
                     let (u, v) = powers(turns, &quiet);
                     (first, second) = (first + u / 400.0, second + v / 400.0);
@@ -516,7 +596,7 @@ mod tests {
                 let mut same = rng.clone();
                 add_music(&mut rng, &mut frame, a, b);
                 add_music(&mut same, &mut alone, a, b);
-                let turns = pair.next([&frame.0, &frame.1], EVEN);
+                let turns = hear(&mut pair, [&frame.0, &frame.1], EVEN);
                 if t > 50 {
                     let (u, v) = powers(turns, &alone);
                     (first, second) = (first + u, second + v);
@@ -539,7 +619,7 @@ mod tests {
                 let mut frame = noise(&mut rng, 0.0);
                 add_music(&mut rng, &mut frame, Complex32::new(20.0, 0.0), zero);
                 add_music(&mut rng, &mut frame, zero, Complex32::new(other, 0.0));
-                let turns = pair.next([&frame.0, &frame.1], EVEN);
+                let turns = hear(&mut pair, [&frame.0, &frame.1], EVEN);
                 if t >= 100 {
                     apart += turns[20..].iter().filter(|t| t.b == zero).count();
                 }
@@ -574,7 +654,7 @@ mod tests {
                 *x *= gain;
             }
             let whitening: [&[f32]; 2] = [&[1.0; BINS], &[gain; BINS]];
-            let turns = pair.next([&frame.0, &frame.1], whitening);
+            let turns = hear(&mut pair, [&frame.0, &frame.1], whitening);
             if (150..153).contains(&t) {
                 let (u, v) = powers(turns, &alone);
                 second += v / u / 3.0;
@@ -597,7 +677,7 @@ mod tests {
                 zero
             };
             add_music(&mut rng, &mut frame, left, Complex32::new(300.0, 0.0));
-            let turns = pair.next([&frame.0, &frame.1], EVEN);
+            let turns = hear(&mut pair, [&frame.0, &frame.1], EVEN);
             if t > 100 {
                 assert!(turns[20..BINS - 5].iter().all(|t| t.b.norm() > 0.9), "{t}");
             }
@@ -618,7 +698,11 @@ mod tests {
                 let a = Complex32::new(30.0, 0.0);
                 add_music(&mut rng, &mut frame, a, a);
             }
-            for (l, turn) in frame.0.iter().zip(pair.next([&frame.0, &frame.0], EVEN)) {
+            for (l, turn) in frame
+                .0
+                .iter()
+                .zip(hear(&mut pair, [&frame.0, &frame.0], EVEN))
+            {
                 let (u, v) = turn.apply(*l, *l);
                 assert_eq!(v, Complex32::default());
                 // The noise of the sum is twice as loud, whether it has been heard yet or not.
@@ -641,7 +725,7 @@ mod tests {
             for x in frame.0.iter_mut().chain(&mut frame.1) {
                 *x *= if t < 200 { gain } else { 1.0 };
             }
-            for turn in pair.next([&frame.0, &frame.1], EVEN) {
+            for turn in hear(&mut pair, [&frame.0, &frame.1], EVEN) {
                 let length = turn.a.norm_sqr() + turn.b.norm_sqr();
                 assert!((length - 1.0).abs() < 1e-3, "{t}: {turn:?}");
                 assert!(
@@ -653,7 +737,11 @@ mod tests {
         let mut fresh = PairTurns::new(BINS, HOP_SECONDS);
         pair.clear();
         let frame = noise(&mut rng, 0.0);
-        let after = pair.next([&frame.0, &frame.1], EVEN).to_vec();
-        assert_eq!(after, fresh.next([&frame.0, &frame.1], EVEN), "cleared");
+        let after = hear(&mut pair, [&frame.0, &frame.1], EVEN).to_vec();
+        assert_eq!(
+            after,
+            hear(&mut fresh, [&frame.0, &frame.1], EVEN),
+            "cleared"
+        );
     }
 }
