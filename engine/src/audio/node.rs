@@ -506,8 +506,17 @@ impl Node {
                         channel,
                         part: part + 1,
                     }
+                } else if channel + 1 < self.channels {
+                    // All choose before any predicts: what is left to do is known sooner.
+                    Phase::Update {
+                        channel: channel + 1,
+                        part: 0,
+                    }
                 } else {
-                    Phase::Predict { channel, start: 0 }
+                    Phase::Predict {
+                        channel: 0,
+                        start: 0,
+                    }
                 }
             }
             Phase::Predict { channel, start } => {
@@ -517,9 +526,9 @@ impl Node {
                 if start < step.active_count() {
                     Phase::Predict { channel, start }
                 } else if channel + 1 < self.channels {
-                    Phase::Update {
+                    Phase::Predict {
                         channel: channel + 1,
-                        part: 0,
+                        start: 0,
                     }
                 } else if self.second.is_some() {
                     Phase::SecondUpdate {
@@ -561,8 +570,16 @@ impl Node {
                         channel,
                         part: part + 1,
                     }
+                } else if channel + 1 < self.channels {
+                    Phase::SecondUpdate {
+                        channel: channel + 1,
+                        part: 0,
+                    }
                 } else {
-                    Phase::SecondPredict { channel, start: 0 }
+                    Phase::SecondPredict {
+                        channel: 0,
+                        start: 0,
+                    }
                 }
             }
             Phase::SecondPredict { channel, start } => {
@@ -575,9 +592,9 @@ impl Node {
                 if start < second.active_count() {
                     Phase::SecondPredict { channel, start }
                 } else if channel + 1 < self.channels {
-                    Phase::SecondUpdate {
+                    Phase::SecondPredict {
                         channel: channel + 1,
-                        part: 0,
+                        start: 0,
                     }
                 } else {
                     Phase::Synthesise { channel: 0 }
@@ -648,13 +665,13 @@ impl StepCost {
         let config = step.config();
         let contexts = config.context_inputs() as f32;
         let patch = config.patch_inputs() as f32;
-        let gather = 6.9 * contexts + 6.2 * patch;
-        let kernel = 0.0127 * model.model.n_features() as f32 * (contexts + patch + 14.0);
+        let gather = 4.1 * contexts + 3.7 * patch;
+        let kernel = 0.0075 * model.model.n_features() as f32 * (contexts + patch + 14.0);
         let channels = steps.len() as f32;
         Self {
-            update: bins * 1.05,
+            update: bins * 0.75,
             updates: channels * step.update_parts() as f32,
-            select: bins * 3.4,
+            select: bins * 2.8,
             selects: channels * step.select_parts() as f32,
             pass: BINS_PER_PASS as f32 * (gather + kernel),
         }
@@ -676,15 +693,15 @@ impl CostModel {
         let bins = steps.first().map_or(0, |s| s.shape().bins()) as f32;
         let channels = steps.len() as f32;
         Self {
-            analyse: bins * 4.5,
+            analyse: bins * 4.0,
             analyses: channels * signals as f32,
-            hear: bins * 12.0 / hears.max(1) as f32,
+            hear: bins * 31.0 / hears.max(1) as f32,
             hears: hears as f32,
-            turn: bins,
+            turn: bins * 1.3,
             turns: if hears == 0 { 0.0 } else { signals as f32 },
             first: StepCost::new(steps, model),
             second: second.map_or_else(StepCost::default, |(s, m)| StepCost::new(s, m)),
-            synthesise: bins * 2.9,
+            synthesise: bins * 3.5,
             channels,
         }
     }

@@ -254,7 +254,7 @@ const MIDDLE: (Complex32, Complex32) = (
 );
 
 /// Bins that are worked on in one part, and how often each is looked at.
-const PART_BINS: usize = 512;
+const PART_BINS: usize = 256;
 const STAGES: usize = 4;
 
 /// Bins around one, fewer at the ends of the spectrum.
