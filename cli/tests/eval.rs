@@ -1,4 +1,4 @@
-//! `drfm eval`: steps, amounts, harm, made-up hum, and the report page.
+//! `drfm eval`: steps, amounts, harm, made-up hum, stereo, and the report page.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -109,6 +109,33 @@ fn harm_is_measured() {
         "eval --clean take.wav --model guitar --mode instant --snr 10 --harm",
     );
     assert!(text.contains("worst file"), "{text}");
+}
+
+#[test]
+fn two_channels_are_measured_as_a_pair_and_apart() {
+    let folder = folder();
+    let found = json(folder.path(), "--mode instant --snr 10 --stereo");
+    let cells = found["result"].as_array().unwrap();
+    let scenes: Vec<&str> = cells.iter().map(|c| c["scene"].as_str().unwrap()).collect();
+    let all = ["middle", "side", "spaced", "two", "beside", "quiet"];
+    assert_eq!(scenes, all);
+    for cell in cells {
+        let (apart, pair) = (&cell["models_db"][0][0], &cell["models_db"][0][1]);
+        let (apart, pair) = (apart.as_f64().unwrap(), pair.as_f64().unwrap());
+        // One second of music is little to find the picture in; what both channels share is clearer together.
+        let least = if cell["scene"] == "middle" { 1.0 } else { -0.5 };
+        assert!(pair > apart + least, "{cell}");
+        assert!(cell["classical_db"].as_f64() > cell["noisy_db"].as_f64());
+    }
+    let text = works(
+        folder.path(),
+        "eval --clean take.wav --mode instant --snr 10 --stereo --no-classical",
+    );
+    assert!(text.contains("nothing but noise right"), "{text}");
+    for other in ["--harm", "--report page", "--steps 1"] {
+        let options = format!("eval --clean take.wav --stereo {other}");
+        fails(folder.path(), &options, 2, "cannot be used with");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub mod noise_response;
 pub mod noise_tracker;
 pub mod normalisation;
 mod packets;
-mod pair;
+pub mod pair;
 pub mod range;
 pub mod reader;
 pub mod recipe;

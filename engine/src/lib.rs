@@ -16,7 +16,8 @@
 //! | Section 4.1, images | [`image`] |
 //! | figures 2 to 7, the bound of Eq. 25 and 30 | [`paper`] |
 //!
-//! Before anything else, [`audio::hum`] takes mains hum and other steady combs of tones out of the samples.
+//! Before anything else, [`audio::hum`] takes mains hum and other steady combs of tones out of the samples. Two channels of a
+//! picture are turned into what they share and the rest by [`audio::pair`].
 //! How sound becomes x_k: [`audio::step`] picks a bin's timestep by its local SNR, turns and scales its patch, and takes
 //! the predicted noise away; [`audio::recipe`] holds every tuned number of it.
 //!

@@ -32,7 +32,9 @@ pub enum NoiseSource {
 /// Samples beyond this (+80 dB full scale) are taken for broken.
 pub(super) const BROKEN_ABOVE: f32 = 1e4;
 
-/// A denoiser for a stream of any number of channels, linked in pairs.
+/// A denoiser for a stream of any number of channels, in pairs (see [`super::pair`]).
+///
+/// A pair is heard as one picture; a channel left over by itself.
 pub struct StreamDenoiser {
     rate_hz: u32,
     channels: usize,
@@ -57,7 +59,7 @@ pub struct StreamDenoiser {
     delayed: Vec<f32>,
 }
 
-/// One or two linked channels.
+/// A pair of channels, or one.
 struct Group {
     first_channel: usize,
     channels: usize,

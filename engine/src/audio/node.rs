@@ -75,7 +75,7 @@ enum Phase {
     Done,
 }
 
-/// One stage of a streaming denoiser for one or two linked channels.
+/// One stage of a streaming denoiser for a channel or a pair of them, which is turned first: see [`super::pair`].
 pub struct Node {
     /// One a channel.
     steps: Vec<SpectralStep>,

@@ -16,7 +16,7 @@
 //! | one decision for both, as it was | 28.2 | 19.2 | 26.1 | 22 | 21.9 |
 //! | each by itself | 28.0 | 19.7 | 27.9 | 57 | 28.0 |
 //! | always turned | 29.6 | 24.6 | 27.3 | 30 | |
-//! | turned where it pays ([`APART_BELOW`]) | 29.7 | 25.3 | 27.7 | 38 | 33.3 |
+//! | turned where it pays (`APART_BELOW`) | 29.7 | 25.3 | 27.7 | 38 | 33.3 |
 
 use std::ops::Range;
 

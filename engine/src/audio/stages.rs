@@ -1,4 +1,4 @@
-//! The nodes of a chain for one or two linked channels, and the delays that bring their signals together.
+//! The nodes of a chain for a channel or a pair of them, and the delays that bring their signals together.
 
 use super::delay::DelayLine;
 use super::denoiser::Chain;

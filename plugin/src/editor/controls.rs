@@ -236,7 +236,7 @@ fn output(ui: &mut Ui, params: &DrfmParams, setter: &ParamSetter<'_>) -> bool {
                         ("Unlinked", "Each channel by itself."),
                         (
                             "Linked",
-                            "One decision for both channels, so the image stays still.",
+                            "Both channels as one picture: clearer, and nothing wanders.",
                         ),
                     ],
                     theme::OUTPUT,
