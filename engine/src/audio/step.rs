@@ -150,6 +150,11 @@ impl SpectrumRing {
     }
 }
 
+/// What a prediction is taken from: the first estimate, or else the noisy spectrum.
+fn given<'a>(first: Option<&'a SpectrumRing>, noisy: &'a SpectrumRing) -> &'a SpectrumRing {
+    first.unwrap_or(noisy)
+}
+
 /// Decision-directed a priori SNR, one value a bin.
 struct APrioriTrack {
     alpha: f32,
@@ -497,12 +502,6 @@ impl SpectralStep {
         self.noisy.frame(self.newest - self.lookahead)
     }
 
-    /// What the prediction is taken from: the first estimate of the output frame, or else its noisy spectrum.
-    fn given(&self) -> &[Complex32] {
-        let ring = self.first.as_ref().unwrap_or(&self.noisy);
-        ring.frame(self.newest - self.lookahead)
-    }
-
     /// Takes the newest frame into all running averages.
     pub fn update(&mut self) {
         for part in 0..self.update_parts() {
@@ -544,7 +543,6 @@ impl SpectralStep {
                 Plane::Long => self.long.as_ref(),
             };
             let power = ring.push();
-            power.fill(0.0);
             if let Some(spectrum) = spectrum {
                 for (p, y) in power.iter_mut().zip(spectrum.frame(self.newest)) {
                     *p = y.norm_sqr();
@@ -652,7 +650,7 @@ impl SpectralStep {
         };
         self.out.fill(Complex32::default());
         let frame = self.newest - self.lookahead;
-        let given = self.first.as_ref().unwrap_or(&self.noisy).frame(frame);
+        let given = given(self.first.as_ref(), &self.noisy).frame(frame);
         // Bins that stay move up over those that are passed on.
         let mut kept = 0;
         for i in 0..self.active.len() {
@@ -713,8 +711,8 @@ impl SpectralStep {
             &mut self.kernel_scratch,
             &mut noise,
         );
-        let given = self.first.as_ref().unwrap_or(&self.noisy);
-        let given = given.frame(self.newest - self.lookahead);
+        let frame = self.newest - self.lookahead;
+        let given = given(self.first.as_ref(), &self.noisy).frame(frame);
         for (i, (&f, turn)) in self.active[start..end].iter().zip(&self.turn).enumerate() {
             let p = Complex32::new(noise[2 * i], noise[2 * i + 1]);
             self.out[f as usize] = given[f as usize] - p * turn.conj();
@@ -864,7 +862,8 @@ impl SpectralStep {
         let context = &self.context[..self.config.context_inputs()];
         inputs.extend(patch.iter().chain(context).map(|lane| lane[0]));
         let f = self.active[index] as usize;
-        let base = self.given()[f];
+        let frame = self.newest - self.lookahead;
+        let base = given(self.first.as_ref(), &self.noisy).frame(frame)[f];
         (self.turn[0], base)
     }
 }
