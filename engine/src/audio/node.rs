@@ -45,27 +45,19 @@ enum Phase {
     Turn {
         signal: usize,
     },
+    /// From here on by the first or the second step.
     Update {
+        second: bool,
         channel: usize,
         part: usize,
     },
     Select {
+        second: bool,
         channel: usize,
         part: usize,
     },
     Predict {
-        channel: usize,
-        start: usize,
-    },
-    SecondUpdate {
-        channel: usize,
-        part: usize,
-    },
-    SecondSelect {
-        channel: usize,
-        part: usize,
-    },
-    SecondPredict {
+        second: bool,
         channel: usize,
         start: usize,
     },
@@ -385,6 +377,24 @@ impl Node {
         }
     }
 
+    /// The first or the second step of a channel, and its model.
+    fn step_mut(&mut self, second: bool, channel: usize) -> (&mut SpectralStep, &StepModel) {
+        match &mut self.second {
+            Some((steps, model)) if second => (&mut steps[channel], model),
+            _ => (&mut self.steps[channel], &self.model),
+        }
+    }
+
+    /// Gives the frame of the first step to the second.
+    fn hand_on(&mut self, channel: usize) {
+        if let Some((second, _)) = &mut self.second {
+            let (step, second) = (&self.steps[channel], &mut second[channel]);
+            second.next_frame();
+            second.noisy_mut().copy_from_slice(step.noisy_at_output());
+            second.first_mut().copy_from_slice(step.output());
+        }
+    }
+
     /// The estimate of a channel's output frame goes to `spectrum`.
     fn estimate(&mut self, channel: usize) {
         if self.age <= self.lookahead {
@@ -460,6 +470,7 @@ impl Node {
                     }
                 } else {
                     Phase::Update {
+                        second: false,
                         channel: 0,
                         part: 0,
                     }
@@ -481,120 +492,89 @@ impl Node {
                     }
                 } else {
                     Phase::Update {
+                        second: false,
                         channel: 0,
                         part: 0,
                     }
                 }
             }
-            Phase::Update { channel, part } => {
-                let step = &mut self.steps[channel];
+            Phase::Update {
+                second,
+                channel,
+                part,
+            } => {
+                if second && part == 0 {
+                    self.hand_on(channel);
+                }
+                let (step, _) = self.step_mut(second, channel);
                 step.update_part(part);
                 if part + 1 < step.update_parts() {
                     Phase::Update {
+                        second,
                         channel,
                         part: part + 1,
                     }
                 } else {
-                    Phase::Select { channel, part: 0 }
+                    Phase::Select {
+                        second,
+                        channel,
+                        part: 0,
+                    }
                 }
             }
-            Phase::Select { channel, part } => {
-                let step = &mut self.steps[channel];
+            Phase::Select {
+                second,
+                channel,
+                part,
+            } => {
+                let (step, _) = self.step_mut(second, channel);
                 step.select_part(part);
                 if part + 1 < step.select_parts() {
                     Phase::Select {
+                        second,
                         channel,
                         part: part + 1,
                     }
                 } else if channel + 1 < self.channels {
                     // All choose before any predicts: what is left to do is known sooner.
                     Phase::Update {
+                        second,
                         channel: channel + 1,
                         part: 0,
                     }
                 } else {
                     Phase::Predict {
+                        second,
                         channel: 0,
                         start: 0,
                     }
                 }
             }
-            Phase::Predict { channel, start } => {
-                let step = &mut self.steps[channel];
-                step.predict(self.model.kernel(), start);
+            Phase::Predict {
+                second,
+                channel,
+                start,
+            } => {
+                let (step, model) = self.step_mut(second, channel);
+                step.predict(model.kernel(), start);
                 let start = start + BINS_PER_PASS;
                 if start < step.active_count() {
-                    Phase::Predict { channel, start }
+                    Phase::Predict {
+                        second,
+                        channel,
+                        start,
+                    }
                 } else if channel + 1 < self.channels {
                     Phase::Predict {
+                        second,
                         channel: channel + 1,
                         start: 0,
                     }
-                } else if self.second.is_some() {
-                    Phase::SecondUpdate {
+                } else if !second && self.second.is_some() {
+                    Phase::Update {
+                        second: true,
                         channel: 0,
                         part: 0,
-                    }
-                } else {
-                    Phase::Synthesise { channel: 0 }
-                }
-            }
-            Phase::SecondUpdate { channel, part } => {
-                let Some((second, _)) = &mut self.second else {
-                    return Phase::Synthesise { channel: 0 };
-                };
-                let (step, second) = (&self.steps[channel], &mut second[channel]);
-                if part == 0 {
-                    second.next_frame();
-                    second.noisy_mut().copy_from_slice(step.noisy_at_output());
-                    second.first_mut().copy_from_slice(step.output());
-                }
-                second.update_part(part);
-                if part + 1 < second.update_parts() {
-                    Phase::SecondUpdate {
-                        channel,
-                        part: part + 1,
-                    }
-                } else {
-                    Phase::SecondSelect { channel, part: 0 }
-                }
-            }
-            Phase::SecondSelect { channel, part } => {
-                let Some((second, _)) = &mut self.second else {
-                    return Phase::Synthesise { channel: 0 };
-                };
-                let second = &mut second[channel];
-                second.select_part(part);
-                if part + 1 < second.select_parts() {
-                    Phase::SecondSelect {
-                        channel,
-                        part: part + 1,
-                    }
-                } else if channel + 1 < self.channels {
-                    Phase::SecondUpdate {
-                        channel: channel + 1,
-                        part: 0,
-                    }
-                } else {
-                    Phase::SecondPredict {
-                        channel: 0,
-                        start: 0,
-                    }
-                }
-            }
-            Phase::SecondPredict { channel, start } => {
-                let Some((second, model)) = &mut self.second else {
-                    return Phase::Synthesise { channel: 0 };
-                };
-                let second = &mut second[channel];
-                second.predict(model.kernel(), start);
-                let start = start + BINS_PER_PASS;
-                if start < second.active_count() {
-                    Phase::SecondPredict { channel, start }
-                } else if channel + 1 < self.channels {
-                    Phase::SecondPredict {
-                        channel: channel + 1,
-                        start: 0,
                     }
                 } else {
                     Phase::Synthesise { channel: 0 }
@@ -715,17 +695,18 @@ impl CostModel {
             + self.channels * self.synthesise
     }
 
+    const fn step(&self, second: bool) -> &StepCost {
+        if second { &self.second } else { &self.first }
+    }
+
     fn of(&self, phase: Phase) -> f32 {
         match phase {
             Phase::Analyse { .. } => self.analyse,
             Phase::Hear { .. } => self.hear,
             Phase::Turn { .. } => self.turn,
-            Phase::Update { .. } => self.first.update,
-            Phase::Select { .. } => self.first.select,
-            Phase::Predict { .. } => self.first.pass,
-            Phase::SecondUpdate { .. } => self.second.update,
-            Phase::SecondSelect { .. } => self.second.select,
-            Phase::SecondPredict { .. } => self.second.pass,
+            Phase::Update { second, .. } => self.step(second).update,
+            Phase::Select { second, .. } => self.step(second).select,
+            Phase::Predict { second, .. } => self.step(second).pass,
             Phase::Synthesise { .. } => self.synthesise,
             Phase::Done => 0.0,
         }
