@@ -109,6 +109,18 @@ pub struct Contender {
     pub amount_db: f32,
 }
 
+impl Contender {
+    /// Leaves as much of the noise in an estimate as [`Self::amount_db`] asks.
+    fn leave_in(&self, rate_hz: u32, noisy: &[f32], estimate: &mut [f32]) {
+        let mut mix = OutputMix::new(rate_hz);
+        mix.set_amount_db(self.amount_db);
+        let weights = mix.target();
+        for (e, y) in estimate.iter_mut().zip(noisy) {
+            *e = weights.apply(*e, *y);
+        }
+    }
+}
+
 /// What another denoiser is given.
 pub struct PeerInput<'a> {
     /// Sample rate in Hz of both signals.
@@ -502,12 +514,7 @@ impl Run<'_> {
         tracked: Option<&NoiseSpectrum>,
     ) -> Result<Vec<f32>, EvalError> {
         let (noisy, clean) = (&self.mixture.noisy, Some(self.clip.samples.as_slice()));
-        Ok(match tracked {
-            Some(spectrum) if kind_of(baseline) != MethodKind::Oracle => {
-                baseline.denoise_with_psd(noisy, &psd(spectrum, baseline), clean)
-            }
-            _ => baseline.denoise(noisy, &self.mixture.known, clean),
-        }?)
+        classical(baseline, noisy, clean, &self.mixture.known, tracked)
     }
 
     fn peer(&self, peer: &Peer) -> Result<Vec<f32>, EvalError> {
@@ -547,14 +554,36 @@ impl Run<'_> {
                 denoise_signal(&contender.denoiser, rate_hz, noisy, noise)?
             }
         };
-        let mut mix = OutputMix::new(rate_hz);
-        mix.set_amount_db(contender.amount_db);
-        let weights = mix.target();
-        for (e, y) in estimate.iter_mut().zip(noisy) {
-            *e = weights.apply(*e, *y);
-        }
+        contender.leave_in(rate_hz, noisy, &mut estimate);
         Ok(estimate)
     }
+}
+
+/// Runs a classical denoiser, driven by a tracked spectrum if there is one, but for the oracle.
+fn classical(
+    baseline: &Baseline,
+    noisy: &[f32],
+    clean: Option<&[f32]>,
+    known: &[f32],
+    tracked: Option<&NoiseSpectrum>,
+) -> Result<Vec<f32>, EvalError> {
+    Ok(match tracked {
+        Some(spectrum) if kind_of(baseline) != MethodKind::Oracle => {
+            baseline.denoise_with_psd(noisy, &psd(spectrum, baseline), clean)
+        }
+        _ => baseline.denoise(noisy, known, clean),
+    }?)
+}
+
+/// The groups of clips, in the order in which they come.
+fn groups(clips: &[CleanClip]) -> Vec<&str> {
+    let mut groups: Vec<&str> = Vec::new();
+    for clip in clips {
+        if !groups.contains(&clip.group.as_str()) {
+            groups.push(&clip.group);
+        }
+    }
+    groups
 }
 
 /// A tracked spectrum in the bins of a classical denoiser.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     CleanClip, EvalError, EvalOptions, Evaluation, Field, NoiseKind, NoiseSound, Surroundings,
-    evaluate,
+    evaluate, groups,
 };
 
 /// A recording without added noise must come out with this SNR against itself, in dB.
@@ -81,12 +81,7 @@ pub fn measure(
             ..clip.clone()
         })
         .collect();
-    let mut groups: Vec<&str> = Vec::new();
-    for clip in clean {
-        if !groups.contains(&clip.group.as_str()) {
-            groups.push(&clip.group);
-        }
-    }
+    let groups = groups(clean);
     let of_file = |name: &str| {
         let number = name.parse::<usize>().ok();
         number.and_then(|i| clean.get(i)).map(|c| c.group.as_str())

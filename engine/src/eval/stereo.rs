@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::mixture::{Mixture, mix, power};
 use super::{
-    CleanClip, EvalError, EvalOptions, Field, MethodKind, NoiseKind, Surroundings, kind_of, psd,
+    CleanClip, EvalError, EvalOptions, Field, MethodKind, NoiseKind, Surroundings, classical,
+    groups, kind_of,
 };
 use crate::audio::file_denoise::{SignalNoise, denoise_channels, denoise_signal};
-use crate::audio::mix::OutputMix;
 use crate::audio::noise::NoiseSpectrum;
 use crate::audio::tracking::Tracking;
 use crate::classic::standard_set;
@@ -123,7 +123,7 @@ pub struct StereoCell {
     pub models_db: Vec<(f64, f64)>,
 }
 
-/// Puts every clip into every scene. Contenders are run with all their steps, and as deep as they go.
+/// Puts every clip into every scene. Contenders are run with the steps of their mode.
 ///
 /// # Errors
 /// See [`EvalError`].
@@ -134,14 +134,8 @@ pub fn measure(
     options: &EvalOptions,
     surroundings: &Surroundings<'_>,
 ) -> Result<Vec<StereoCell>, EvalError> {
-    let mut groups: Vec<&str> = Vec::new();
-    for clip in clean {
-        if !groups.contains(&clip.group.as_str()) {
-            groups.push(&clip.group);
-        }
-    }
     let mut cells = Vec::new();
-    for group in groups {
+    for group in groups(clean) {
         let clips: Vec<(usize, &CleanClip)> = clean
             .iter()
             .enumerate()
@@ -267,14 +261,8 @@ impl One {
             go_on()?;
             let mut estimate = Vec::new();
             for (c, ((noisy, clean), known)) in channels().enumerate() {
-                estimate.push(match tracked.as_ref().and_then(|t| t.get(c)) {
-                    Some(spectrum) => baseline.denoise_with_psd(
-                        noisy,
-                        &psd(spectrum, baseline),
-                        Some(clean.as_slice()),
-                    ),
-                    None => baseline.denoise(noisy, known, Some(clean.as_slice())),
-                }?);
+                let tracked = tracked.as_ref().and_then(|t| t.get(c));
+                estimate.push(classical(baseline, noisy, Some(clean), known, tracked)?);
             }
             classical_db.push(self.snr_db(&estimate));
         }
@@ -290,14 +278,9 @@ impl One {
         for contender in &field.contenders {
             go_on()?;
             let method = &contender.denoiser;
-            let mut mix = OutputMix::new(rate_hz);
-            mix.set_amount_db(contender.amount_db);
-            let weights = mix.target();
             let mixed = |mut estimate: Vec<Vec<f32>>| {
                 for (estimate, noisy) in estimate.iter_mut().zip(&self.noisy) {
-                    for (e, y) in estimate.iter_mut().zip(noisy) {
-                        *e = weights.apply(*e, *y);
-                    }
+                    contender.leave_in(rate_hz, noisy, estimate);
                 }
                 self.snr_db(&estimate)
             };
