@@ -272,7 +272,7 @@ fn reset_gives_a_new_stream_and_linked_twins_stay_twins() {
         assert!(first == again, "{mode:?}: reset");
         let mut mono = StreamDenoiser::new(&chain, 48_000, 1, NoiseSource::Adaptive);
         let alone = run(&mut mono, &[x], || 300);
-        // Sums of two channels round differently, and with it the choice of a bin now and then.
+        // Turning to the middle and back rounds, and with it the choice of a bin now and then.
         let square = |x: f32| f64::from(x) * f64::from(x);
         let error: f64 = alone[0]
             .iter()
