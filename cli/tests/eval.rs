@@ -32,6 +32,18 @@ fn a_learned_whine_is_taken_out() {
 }
 
 #[test]
+fn a_buzz_that_nobody_told_of_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let take = music(48_000, 5.0, 1);
+    write_wav(&folder.path().join("take.wav"), 48_000, 1, 16, &take);
+    let options = "--mode live --no-classical --noise dimmer --snr 0 --knows-noise no";
+    let found = json(folder.path(), options);
+    let means = &found["result"]["cells"][0]["means"];
+    let snr_db = means[1]["snr_db"].as_f64().unwrap();
+    assert!(snr_db > 10.0, "{means}");
+}
+
+#[test]
 fn a_learned_whistle_that_wanders_is_taken_out() {
     let folder = folder();
     let options = "--mode best --noise whistle --snr 10";

@@ -23,6 +23,7 @@ use crate::metrics::align::{delay_samples, shifted};
 use crate::metrics::musical_noise::NoiseOnly;
 use crate::train::Control;
 
+mod dimmer;
 pub mod harm;
 mod hum;
 mod margin;
@@ -35,6 +36,8 @@ mod tests;
 mod whine;
 mod whistle;
 
+#[cfg(test)]
+pub(crate) use self::dimmer::dimmer;
 use self::margin::margins;
 pub use self::margin::{Margin, Measured};
 pub use self::measures::{Left, Measures};
@@ -80,6 +83,8 @@ pub enum NoiseSound {
         /// 50 or 60 Hz.
         mains_hz: f64,
     },
+    /// The buzz of a lamp dimmer, made up: clicks at twice the frequency of the mains.
+    Dimmer,
     /// The whine of a computer, made up: harmonics of 1 kHz over hiss.
     Whine,
     /// The whistle of a motor, made up: a tone and its octave over hiss, whose pitch is not steady.

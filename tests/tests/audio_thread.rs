@@ -65,6 +65,29 @@ fn processing_never_allocates() {
 }
 
 #[test]
+fn a_buzz_is_looked_for_and_found_without_allocation() {
+    let mut sound: Vec<f32> = (0..7 * 48_000)
+        .map(|i| {
+            let turn = std::f64::consts::TAU * 237.4 * f64::from(i) / 48_000.0;
+            (1..30)
+                .map(|h| 0.01 * (f64::from(h) * turn).sin())
+                .sum::<f64>() as f32
+        })
+        .collect();
+    let before = sound.clone();
+    let model = DenoiserModel::from_bytes(embedded::bytes("general").unwrap()).unwrap();
+    let chain = model.chain(Mode::Live).unwrap();
+    let mut stream = StreamDenoiser::new(chain, 48_000, 1, NoiseSource::Adaptive);
+    assert_no_alloc(|| {
+        for block in sound.chunks_mut(500) {
+            stream.process(&mut [block]);
+        }
+    });
+    let power = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>();
+    assert!(power(&sound[6 * 48_000..]) < 1e-3 * power(&before[6 * 48_000..]));
+}
+
+#[test]
 fn a_learned_whine_is_expected_and_forgotten_without_allocation() {
     let whine: Vec<f32> = (0..2 * 48_000)
         .map(|i| {

@@ -97,7 +97,9 @@ impl StreamDenoiser {
                 .collect(),
             lowest_hz: chain.first.config.lowest_hz,
             initial: vec![NoiseSpectrum::white(rate_hz, 0.0); channels],
-            hum: (0..channels).map(|_| HumCanceller::new(rate_hz)).collect(),
+            hum: (0..channels)
+                .map(|number| HumCanceller::of_channel(rate_hz, number))
+                .collect(),
             left: NoiseSpectrum::white(rate_hz, 0.0),
             mix: OutputMix::new(rate_hz),
             clean_input: vec![vec![0.0; PIECE]; channels],

@@ -9,7 +9,10 @@
 
 use super::noise::NoiseSpectrum;
 
+#[cfg(test)]
+mod buzz_tests;
 mod comb;
+mod finder;
 mod follower;
 mod lines;
 mod search;
@@ -23,6 +26,8 @@ use self::tones::Tones;
 
 /// Mains frequencies in Hz.
 pub(super) const MAINS_HZ: [f64; 2] = [50.0, 60.0];
+/// So many channels do their work in blocks of their own.
+const MOST_CHANNELS: usize = 4;
 /// Combs that may be learned, besides the hum that is found.
 const LEARNED: usize = 2;
 
@@ -32,6 +37,7 @@ pub struct HumCanceller {
     learned: [CombFollower; LEARNED],
     tones: [Tones; LEARNED],
     mains: CombFollower,
+    any: CombFollower,
     between: [f32; PIECE],
 }
 
@@ -39,16 +45,24 @@ impl HumCanceller {
     /// For one channel at `rate_hz`. Allocates everything it will ever need; not for the audio thread.
     #[must_use]
     pub fn new(rate_hz: u32) -> Self {
+        Self::of_channel(rate_hz, 0)
+    }
+
+    /// The same for one of several channels that hear each other's samples at the same time: each does its share of the work in
+    /// other blocks than its neighbours, with the same results.
+    #[must_use]
+    pub fn of_channel(rate_hz: u32, number: usize) -> Self {
         Self {
             learned: std::array::from_fn(|_| CombFollower::of_tones(rate_hz)),
             tones: std::array::from_fn(|_| Tones::none()),
             mains: CombFollower::of_mains(rate_hz),
+            any: CombFollower::of_any(rate_hz, number),
             between: [0.0; PIECE],
         }
     }
 
     fn followers(&self) -> impl Iterator<Item = &CombFollower> {
-        self.learned.iter().chain([&self.mains])
+        self.learned.iter().chain([&self.mains, &self.any])
     }
 
     /// Takes out what steady tones there are in `noise`, learned from a stretch without music, from now on. The spectrum must be of
@@ -74,6 +88,7 @@ impl HumCanceller {
             follower.clear();
         }
         self.mains.clear();
+        self.any.clear();
     }
 
     /// Samples until what is left of the noise may change.
@@ -110,6 +125,8 @@ impl HumCanceller {
                 between.copy_from_slice(output);
             }
             changed |= self.mains.process(between, output);
+            between.copy_from_slice(output);
+            changed |= self.any.process(between, output);
         }
         changed
     }
@@ -118,14 +135,14 @@ impl HumCanceller {
     /// recording starts. Not for the audio thread.
     pub fn prime(&mut self, samples: &[f32]) {
         let mut heard = samples.to_vec();
-        for follower in &mut self.learned {
+        let followers = self.learned.iter_mut();
+        for follower in followers.chain([&mut self.mains, &mut self.any]) {
             follower.prime(&heard);
             if follower.is_active() {
                 let input = heard.clone();
                 follower.clone().process(&input, &mut heard);
             }
         }
-        self.mains.prime(&heard);
     }
 
     /// The noise that is left when the tones have been taken out of `noise`. Never allocates.

@@ -43,7 +43,7 @@ impl Method {
             return Vec::new();
         }
         let primed = |(channel, samples): (usize, &C)| {
-            let mut hum = HumCanceller::new(rate_hz);
+            let mut hum = HumCanceller::of_channel(rate_hz, channel);
             if let Some(noise) = learned.get(channel).or(learned.first()) {
                 hum.expect(noise);
             }

@@ -1,5 +1,6 @@
 //! Mixtures of clean music and noise, and the separate recording of the noise that methods may learn from.
 
+use super::dimmer::dimmer;
 use super::hum::hum;
 use super::whine::whine;
 use super::whistle::whistle;
@@ -60,6 +61,7 @@ pub fn mix(
         NoiseSound::Hum { mains_hz } => {
             learned_before(hum(clip.rate_hz, *mains_hz, length, &mut rng))
         }
+        NoiseSound::Dimmer => learned_before(dimmer(clip.rate_hz, length, &mut rng)),
         NoiseSound::Whine => learned_before(whine(clip.rate_hz, length, &mut rng)),
         NoiseSound::Whistle => learned_before(whistle(clip.rate_hz, length, &mut rng)),
         NoiseSound::Recording { rate_hz, samples } => {

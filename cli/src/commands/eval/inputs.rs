@@ -159,6 +159,7 @@ pub fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
             "white" => Some(NoiseSound::White),
             "hum50" => Some(NoiseSound::Hum { mains_hz: 50.0 }),
             "hum60" => Some(NoiseSound::Hum { mains_hz: 60.0 }),
+            "dimmer" => Some(NoiseSound::Dimmer),
             "whine" => Some(NoiseSound::Whine),
             "whistle" => Some(NoiseSound::Whistle),
             _ => None,
@@ -173,7 +174,7 @@ pub fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
         let files =
             find_audio_files(&[PathBuf::from(given)], arguments.recursive).map_err(|e| {
                 Failure::Failed(format!(
-                    "noise: {e} (or give the word white, hum50, hum60, whine or whistle)"
+                    "noise: {e} (or give the word white, hum50, hum60, dimmer, whine or whistle)"
                 ))
             })?;
         for path in files {

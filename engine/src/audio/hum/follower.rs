@@ -5,7 +5,8 @@ use realfft::num_complex::Complex32;
 
 use super::MAINS_HZ;
 use super::comb::{PIECE, turn_back};
-use super::lines::{Fate, Lines, MOST};
+use super::finder::Finder;
+use super::lines::{Fate, Lines, MOST, Proof};
 use super::search::Search;
 use super::tones::Tones;
 use crate::audio::denoiser::BROKEN_ABOVE;
@@ -28,6 +29,25 @@ const PEAK: f32 = 1.5;
 /// Hops that analysis windows under way may reach back.
 const HOPS_BACK: usize = 2;
 
+/// What looks for a comb while none is followed.
+#[derive(Clone)]
+enum Seeker {
+    /// Nothing: it is told.
+    None,
+    /// Hum of the mains.
+    Mains(Box<[Search; 2]>),
+    /// A comb of any frequency.
+    Any(Box<Finder>),
+}
+
+/// A comb that was found but is not proven.
+#[derive(Clone, Copy)]
+struct Find {
+    nominal_hz: f64,
+    hz: f64,
+    proof: Proof,
+}
+
 /// Takes one comb out of one channel.
 #[derive(Clone)]
 pub(super) struct CombFollower {
@@ -41,8 +61,9 @@ pub(super) struct CombFollower {
     /// Samples of the piece, and pieces of the hop, that are done.
     filled: usize,
     pieces: usize,
-    /// None for a comb that is only ever told.
-    searches: Option<Box<[Search; 2]>>,
+    seeker: Seeker,
+    /// The last find.
+    find: Find,
     told: Tones,
     /// Piece of a hop with which what is left of the noise changes.
     announces: usize,
@@ -65,7 +86,15 @@ impl CombFollower {
         let mut follower = Self::of_tones(rate_hz);
         let hop = follower.hop;
         let searches = MAINS_HZ.map(|hz| Search::new(rate_hz, hz, hop));
-        follower.searches = Some(Box::new(searches));
+        follower.seeker = Seeker::Mains(Box::new(searches));
+        follower
+    }
+
+    /// Looks for a buzz of any frequency in the channel of this number. Allocates everything it will ever need; not for the audio
+    /// thread.
+    pub(super) fn of_any(rate_hz: u32, number: usize) -> Self {
+        let mut follower = Self::of_tones(rate_hz);
+        follower.seeker = Seeker::Any(Box::new(Finder::new(rate_hz, follower.hop, number)));
         follower
     }
 
@@ -91,7 +120,12 @@ impl CombFollower {
             hum: [0.0; PIECE],
             filled: 0,
             pieces: 0,
-            searches: None,
+            seeker: Seeker::None,
+            find: Find {
+                nominal_hz: 0.0,
+                hz: 0.0,
+                proof: Proof::MAINS,
+            },
             told: Tones::none(),
             announces: pieces * ANNOUNCED_AT / 64,
             changed: false,
@@ -123,8 +157,10 @@ impl CombFollower {
     }
 
     fn begin_anew(&mut self) {
-        for search in self.searches.iter_mut().flat_map(|s| s.iter_mut()) {
-            search.clear();
+        match &mut self.seeker {
+            Seeker::None => {}
+            Seeker::Mains(searches) => searches.iter_mut().for_each(Search::clear),
+            Seeker::Any(finder) => finder.clear(),
         }
         self.following = !self.told.is_none();
         if self.following {
@@ -193,8 +229,14 @@ impl CombFollower {
         if self.following {
             arch.dispatch(|| self.lines.comb.hear(&self.heard, rise));
         } else {
-            for search in self.searches.iter_mut().flat_map(|s| s.iter_mut()) {
-                arch.dispatch(|| search.comb_mut().hear(&self.heard, rise));
+            match &mut self.seeker {
+                Seeker::None => {}
+                Seeker::Mains(searches) => {
+                    for search in searches.iter_mut() {
+                        arch.dispatch(|| search.comb_mut().hear(&self.heard, rise));
+                    }
+                }
+                Seeker::Any(finder) => finder.hear(&self.heard, self.pieces),
             }
         }
         self.pieces += 1;
@@ -210,8 +252,10 @@ impl CombFollower {
     fn begin_piece(&mut self) {
         if !self.following {
             self.hum.fill(0.0);
-            for search in self.searches.iter_mut().flat_map(|s| s.iter_mut()) {
-                search.comb_mut().begin_piece();
+            if let Seeker::Mains(searches) = &mut self.seeker {
+                for search in searches.iter_mut() {
+                    search.comb_mut().begin_piece();
+                }
             }
             return;
         }
@@ -239,21 +283,8 @@ impl CombFollower {
 
     fn end_hop(&mut self) {
         if !self.following {
-            let mut best = None;
-            let mut most = 0.0;
-            let searches = self.searches.iter_mut().flat_map(|s| s.iter_mut());
-            for (search, nominal_hz) in searches.zip(MAINS_HZ) {
-                if let Some((agreement, hz)) = search.end_hop(self.hop)
-                    && agreement > most
-                {
-                    most = agreement;
-                    best = Some((nominal_hz, hz));
-                }
-            }
-            if let Some((nominal_hz, hz)) = best {
-                let count = HIGHEST_SHARE * f64::from(self.rate_hz) / hz;
-                self.lines.start(nominal_hz, hz, count as usize);
-                self.following = true;
+            if let Some(find) = self.seek() {
+                self.start(find);
             }
             return;
         }
@@ -277,18 +308,55 @@ impl CombFollower {
         self.gliding = GLIDE;
     }
 
+    /// Ends a hop without a comb; what may be one.
+    fn seek(&mut self) -> Option<Find> {
+        match &mut self.seeker {
+            Seeker::None => None,
+            Seeker::Mains(searches) => {
+                let mut best = None;
+                let mut most = 0.0;
+                for (search, nominal_hz) in searches.iter_mut().zip(MAINS_HZ) {
+                    if let Some((agreement, hz)) = search.end_hop(self.hop)
+                        && agreement > most
+                    {
+                        most = agreement;
+                        best = Some(Find {
+                            nominal_hz,
+                            hz,
+                            proof: Proof::MAINS,
+                        });
+                    }
+                }
+                best
+            }
+            Seeker::Any(finder) => finder.found().map(|hz| Find {
+                nominal_hz: hz,
+                hz,
+                proof: Proof::ANY,
+            }),
+        }
+    }
+
+    /// Follows what was found, for a proof.
+    fn start(&mut self, find: Find) {
+        let count = HIGHEST_SHARE * f64::from(self.rate_hz) / find.hz;
+        self.lines
+            .start(find.nominal_hz, find.hz, count as usize, find.proof);
+        self.find = find;
+        self.following = true;
+    }
+
     /// Gets to know the comb from the beginning of a recording: hears `samples` backwards, so that it ends where the
     /// recording starts. Not for the audio thread.
     pub(super) fn prime(&mut self, samples: &[f32]) {
         self.clear();
-        let whole = samples.len() / PIECE * PIECE;
-        let mut piece = [0.0; PIECE];
-        let mut out = [0.0; PIECE];
-        for chunk in samples[..whole].rchunks(PIECE) {
-            for (p, x) in piece.iter_mut().zip(chunk.iter().rev()) {
-                *p = *x;
-            }
-            self.process(&piece, &mut out);
+        self.hear_backwards(samples);
+        if self.following && !self.is_active() && self.told.is_none() {
+            // Found late: the proof may take the whole of it.
+            let find = self.find;
+            self.clear();
+            self.start(find);
+            self.hear_backwards(samples);
         }
         if !self.is_active() {
             self.clear();
@@ -308,6 +376,18 @@ impl CombFollower {
         self.lines
             .comb
             .sum_into(&self.taken, &self.change, &mut self.hum);
+    }
+
+    fn hear_backwards(&mut self, samples: &[f32]) {
+        let whole = samples.len() / PIECE * PIECE;
+        let mut piece = [0.0; PIECE];
+        let mut out = [0.0; PIECE];
+        for chunk in samples[..whole].rchunks(PIECE) {
+            for (p, x) in piece.iter_mut().zip(chunk.iter().rev()) {
+                *p = *x;
+            }
+            self.process(&piece, &mut out);
+        }
     }
 
     /// Takes the lines out of `noise` that are taken out of the sound. Never allocates.

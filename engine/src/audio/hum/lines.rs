@@ -17,12 +17,8 @@ const HALF_PROOF: usize = 7;
 const SAME: f32 = 0.3;
 /// The first hops are not counted, until the frequency has settled.
 const SETTLING: usize = 2;
-/// Hum is believed when so many of the first harmonics pass, ...
-const PASS: usize = 5;
+/// Of so many harmonics some must pass; of those that seem to be there at least this share.
 const AMONG: usize = 24;
-/// ... and so many times a harmonic and the next, so that no note of a harmonic's pitch passes for hum, ...
-const PAIRS: usize = 2;
-/// ... and of those that seem to be there at least this share.
 const PASS_SHARE: f32 = 0.25;
 /// It is given up when fewer than this pass so many proofs in a row, 5 s.
 const LEAST: usize = 3;
@@ -65,6 +61,32 @@ const TOLD_AWAY: f32 = 0.1;
 /// Below this share of what it was, the hum is gone.
 const GONE: f32 = 0.1;
 
+/// How a find is put to the proof.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    /// So many of the first harmonics must pass, ...
+    pass: usize,
+    /// ... and so many times a harmonic and the next, so that no note of a harmonic's pitch passes for hum, ...
+    pairs: usize,
+    /// ... in so many proofs.
+    times: usize,
+}
+
+impl Proof {
+    /// For hum: its frequency is that of the mains.
+    pub(super) const MAINS: Self = Self {
+        pass: 5,
+        pairs: 2,
+        times: 1,
+    };
+    /// For a buzz of any frequency.
+    pub(super) const ANY: Self = Self {
+        pass: 8,
+        pairs: 4,
+        times: 2,
+    };
+}
+
 /// What became of the hum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -94,6 +116,8 @@ pub(super) struct Lines {
     /// Means over the halves of the proof under way, hops in it, whether one has been passed, and how many have failed since.
     halves: [Vec<Complex32>; 2],
     watched: usize,
+    proof: Proof,
+    passed: usize,
     proven: bool,
     failed: usize,
 }
@@ -116,13 +140,15 @@ impl Lines {
             heard: 0,
             halves: std::array::from_fn(|_| vec![Complex32::default(); MOST]),
             watched: 0,
+            proof: Proof::MAINS,
+            passed: 0,
             proven: false,
             failed: 0,
         }
     }
 
-    /// Starts at `hz`, near `nominal_hz`, with `count` harmonics.
-    pub(super) fn start(&mut self, nominal_hz: f64, hz: f64, count: usize) {
+    /// Starts at `hz`, near `nominal_hz`, with `count` harmonics, of which `proof` is wanted.
+    pub(super) fn start(&mut self, nominal_hz: f64, hz: f64, count: usize, proof: Proof) {
         self.nominal_hz = nominal_hz;
         self.comb.start(hz, count);
         self.amplitude.fill(Complex32::default());
@@ -131,6 +157,8 @@ impl Lines {
         self.hops = 0;
         self.heard = 0;
         self.begin_proof();
+        self.proof = proof;
+        self.passed = 0;
         self.proven = false;
         self.failed = 0;
         self.is_told = false;
@@ -138,7 +166,7 @@ impl Lines {
 
     /// Starts with a comb that is no find and needs no proof.
     pub(super) fn follow(&mut self, tones: &Tones) {
-        self.start(tones.hz, tones.hz, tones.count);
+        self.start(tones.hz, tones.hz, tones.count, Proof::MAINS);
         self.is_told = true;
         self.told.copy_from_slice(&tones.amplitude);
     }
@@ -385,8 +413,14 @@ impl Lines {
             passed_before = passes;
         }
         self.begin_proof();
-        if early >= PASS && pairs >= PAIRS && early as f32 >= PASS_SHARE * seeming as f32 {
-            self.proven = true;
+        let Proof {
+            pass,
+            pairs: most,
+            times,
+        } = self.proof;
+        if early >= pass && pairs >= most && early as f32 >= PASS_SHARE * seeming as f32 {
+            self.passed += 1;
+            self.proven |= self.passed >= times;
         }
         if passed >= if self.proven { LEAST } else { MOST } {
             self.failed = 0;

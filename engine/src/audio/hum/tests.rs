@@ -1,7 +1,7 @@
 use super::*;
 use crate::rng::StableRng;
 
-const RATE_HZ: u32 = 48_000;
+pub(super) const RATE_HZ: u32 = 48_000;
 
 /// Hum of 40 harmonics of a frequency that drifts by 0.05 Hz; power 1.
 pub(in crate::audio) fn hum(rate_hz: u32, mains_hz: f64, seconds: f64) -> Vec<f32> {
@@ -29,13 +29,13 @@ pub(in crate::audio) fn hum(rate_hz: u32, mains_hz: f64, seconds: f64) -> Vec<f3
     x
 }
 
-fn noise(n: usize, scale: f32, seed: u64) -> Vec<f32> {
+pub(super) fn noise(n: usize, scale: f32, seed: u64) -> Vec<f32> {
     let mut rng = StableRng::new(seed, 1);
     (0..n).map(|_| scale * rng.normal() as f32).collect()
 }
 
 /// A plucked note every second and a half.
-fn notes(rate_hz: u32, n: usize, pitches_hz: &[f64]) -> Vec<f32> {
+pub(super) fn notes(rate_hz: u32, n: usize, pitches_hz: &[f64]) -> Vec<f32> {
     (0..n)
         .map(|i| {
             let t = i as f64 / f64::from(rate_hz);
@@ -51,17 +51,17 @@ fn notes(rate_hz: u32, n: usize, pitches_hz: &[f64]) -> Vec<f32> {
         .collect()
 }
 
-fn power(x: &[f32]) -> f64 {
+pub(super) fn power(x: &[f32]) -> f64 {
     x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len().max(1) as f64
 }
 
 /// Power of what is left of the hum, relative to it, in dB.
-fn left_db(output: &[f32], wanted: &[f32], hum: &[f32], from: usize) -> f64 {
+pub(super) fn left_db(output: &[f32], wanted: &[f32], hum: &[f32], from: usize) -> f64 {
     let error: Vec<f32> = output.iter().zip(wanted).map(|(y, x)| y - x).collect();
     10.0 * libm::log10(power(&error[from..]) / power(&hum[from..]))
 }
 
-fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
+pub(super) fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
@@ -292,10 +292,11 @@ fn a_whine_that_was_learned_goes_from_under_notes() {
     let primed = left_db(&out, &wanted, &whine, 0);
     println!("{soon} {primed}");
     assert!(soon < -20.0 && primed < -20.0, "{soon} {primed}");
-    // Nobody told it to expect it: nothing is done.
+    // Nobody told it to expect it: it has to be found.
     canceller.expect_nothing();
-    canceller.process(&input, &mut out);
-    assert_eq!(input, out);
+    canceller.clear();
+    canceller.process(&input[..3 * 48_000], &mut out[..3 * 48_000]);
+    assert_eq!(input[..3 * 48_000], out[..3 * 48_000]);
 }
 
 #[test]
