@@ -26,6 +26,8 @@ use self::tones::Tones;
 
 /// Mains frequencies in Hz.
 pub(super) const MAINS_HZ: [f64; 2] = [50.0, 60.0];
+/// A buzz is of the mains if its frequency is so near to a multiple of it.
+const HARMONIC: f64 = 0.01;
 /// So many channels do their work in blocks of their own.
 const MOST_CHANNELS: usize = 4;
 /// Combs that may be learned, besides the hum that is found.
@@ -116,17 +118,42 @@ impl HumCanceller {
     /// passed on, but not listened to. Never allocates, locks or waits: safe on the audio thread.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) -> bool {
         let mut changed = false;
-        for (input, output) in input.chunks(PIECE).zip(output.chunks_mut(PIECE)) {
-            let between = &mut self.between[..input.len()];
-            between.copy_from_slice(input);
+        let mut done = 0;
+        while done < input.len() {
+            let n = self.any.left_in_piece().min(input.len() - done);
+            let output = &mut output[done..done + n];
+            output.copy_from_slice(&input[done..done + n]);
             for follower in &mut self.learned {
                 // It keeps time even when there is nothing to follow, so that it is told in step with the others.
-                changed |= follower.process(between, output);
+                let between = &mut self.between[..n];
                 between.copy_from_slice(output);
+                changed |= follower.process(between, output);
             }
-            changed |= self.mains.process(between, output);
-            between.copy_from_slice(output);
-            changed |= self.any.process(between, output);
+            changed |= self.take_found(output);
+            done += n;
+        }
+        changed
+    }
+
+    /// Takes out of a part of a piece what was found. Hum goes before any buzz: it hears what the buzz takes out, the buzz does not hear
+    /// what the hum takes out, and of hum and its own harmonics only the hum stays.
+    fn take_found(&mut self, samples: &mut [f32]) -> bool {
+        let n = samples.len();
+        let (mut for_mains, mut for_any) = ([0.0; PIECE], [0.0; PIECE]);
+        for_mains[..n].copy_from_slice(samples);
+        let hums = self.mains.coming(n).iter().zip(self.any.coming(n));
+        for ((x, (mains, any)), for_any) in samples.iter_mut().zip(hums).zip(&mut for_any) {
+            *for_any = *x - mains;
+            *x = *for_any - any;
+        }
+        let hummed = self.mains.is_active();
+        let mut changed = self.mains.hear(&for_mains[..n]);
+        changed |= self.any.hear(&for_any[..n]);
+        if !hummed
+            && let (Some(mains_hz), Some(hz)) = (self.mains.hz(), self.any.hz())
+            && (hz / mains_hz - (hz / mains_hz).round()).abs() < HARMONIC
+        {
+            self.any.begin_anew();
         }
         changed
     }

@@ -99,3 +99,41 @@ fn pieces_and_channels_give_the_same_bits() {
         assert_eq!(whole, pieces, "{number}");
     }
 }
+
+#[test]
+fn of_hum_and_a_buzz_of_the_mains_only_the_hum_stays() {
+    let second = RATE_HZ as usize;
+    // Odd harmonics join even ones.
+    let both: Vec<f32> = (0..14 * second)
+        .map(|i| {
+            let turn = std::f64::consts::TAU * 50.02 * i as f64 / f64::from(RATE_HZ);
+            (1..60)
+                .filter(|h| h % 2 == 0 || i > 8 * second)
+                .map(|h| {
+                    let h = f64::from(h);
+                    0.02 * libm::sin(h * turn + h * h) / libm::sqrt(h)
+                })
+                .sum::<f64>() as f32
+        })
+        .collect();
+    let room = noise(both.len(), 0.001, 4);
+    let input = sum(&both, &room);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut out = vec![0.0; input.len()];
+    for (x, y) in input.chunks(2048).zip(out.chunks_mut(2048)) {
+        canceller.process(x, y);
+        // Both would take the same out.
+        assert!(canceller.mains_hz().is_none() || !canceller.any.is_active());
+    }
+    assert!(canceller.mains_hz().is_some());
+    for part in [6 * second..8 * second, 13 * second..14 * second] {
+        let left = left_db(
+            &out[part.clone()],
+            &room[part.clone()],
+            &both[part.clone()],
+            0,
+        );
+        println!("{left}");
+        assert!(left < -40.0, "{part:?}: {left}");
+    }
+}

@@ -156,7 +156,8 @@ impl CombFollower {
         self.begin_anew();
     }
 
-    fn begin_anew(&mut self) {
+    /// Drops what is followed or about to be found.
+    pub(super) fn begin_anew(&mut self) {
         match &mut self.seeker {
             Seeker::None => {}
             Seeker::Mains(searches) => searches.iter_mut().for_each(Search::clear),
@@ -201,24 +202,43 @@ impl CombFollower {
         let mut changed = false;
         let mut done = 0;
         while done < input.len() {
-            let n = (PIECE - self.filled).min(input.len() - done);
-            for i in 0..n {
-                let x = input[done + i];
-                output[done + i] = x - self.hum[self.filled + i];
-                // NaN is not below anything.
-                let usable = x.abs() <= BROKEN_ABOVE;
-                self.heard[self.filled + i] = if usable { x } else { 0.0 };
+            let n = self.left_in_piece().min(input.len() - done);
+            let heard = &input[done..done + n];
+            for ((y, x), hum) in output[done..].iter_mut().zip(heard).zip(self.coming(n)) {
+                *y = x - hum;
             }
-            self.filled += n;
+            changed |= self.hear(heard);
             done += n;
-            if self.filled == PIECE {
-                self.filled = 0;
-                self.end_piece();
-                if self.changed && self.pieces == self.announces {
-                    self.changed = false;
-                    changed = true;
-                }
-            }
+        }
+        changed
+    }
+
+    /// Samples up to which [`Self::coming`] is known.
+    pub(super) const fn left_in_piece(&self) -> usize {
+        PIECE - self.filled
+    }
+
+    /// What is taken away from the next `n` samples, up to [`Self::left_in_piece`].
+    pub(super) fn coming(&self, n: usize) -> &[f32] {
+        &self.hum[self.filled..self.filled + n]
+    }
+
+    /// Hears up to [`Self::left_in_piece`] samples; returns what [`Self::process`] does.
+    pub(super) fn hear(&mut self, samples: &[f32]) -> bool {
+        for (heard, x) in self.heard[self.filled..].iter_mut().zip(samples) {
+            // NaN is not below anything.
+            let usable = x.abs() <= BROKEN_ABOVE;
+            *heard = if usable { *x } else { 0.0 };
+        }
+        self.filled += samples.len();
+        if self.filled < PIECE {
+            return false;
+        }
+        self.filled = 0;
+        self.end_piece();
+        let changed = self.changed && self.pieces == self.announces;
+        if changed {
+            self.changed = false;
         }
         changed
     }
