@@ -26,8 +26,6 @@ use self::tones::Tones;
 
 /// Mains frequencies in Hz.
 pub(super) const MAINS_HZ: [f64; 2] = [50.0, 60.0];
-/// A buzz is of the mains if its frequency is so near to a multiple of it.
-const HARMONIC: f64 = 0.01;
 /// So many channels do their work in blocks of their own.
 const MOST_CHANNELS: usize = 4;
 /// Combs that may be learned, besides the hum that is found.
@@ -135,25 +133,28 @@ impl HumCanceller {
         changed
     }
 
-    /// Takes out of a part of a piece what was found. Hum goes before any buzz: it hears what the buzz takes out, the buzz does not hear
-    /// what the hum takes out, and of hum and its own harmonics only the hum stays.
+    /// Takes out of a part of a piece what was found. Each of the two hears what the other leaves, so that neither takes for its own
+    /// what the other takes out.
     fn take_found(&mut self, samples: &mut [f32]) -> bool {
         let n = samples.len();
+        let (hummed, buzzed) = (self.mains.is_active(), self.any.is_active());
         let (mut for_mains, mut for_any) = ([0.0; PIECE], [0.0; PIECE]);
-        for_mains[..n].copy_from_slice(samples);
         let hums = self.mains.coming(n).iter().zip(self.any.coming(n));
-        for ((x, (mains, any)), for_any) in samples.iter_mut().zip(hums).zip(&mut for_any) {
+        let heard = for_mains.iter_mut().zip(&mut for_any);
+        for ((x, (mains, any)), (for_mains, for_any)) in samples.iter_mut().zip(hums).zip(heard) {
+            *for_mains = *x - any;
             *for_any = *x - mains;
             *x = *for_any - any;
         }
-        let hummed = self.mains.is_active();
         let mut changed = self.mains.hear(&for_mains[..n]);
         changed |= self.any.hear(&for_any[..n]);
-        if !hummed
-            && let (Some(mains_hz), Some(hz)) = (self.mains.hz(), self.any.hz())
-            && (hz / mains_hz - (hz / mains_hz).round()).abs() < HARMONIC
-        {
-            self.any.begin_anew();
+        // What the other was about to find is the same, or it will find it again.
+        if !hummed && !buzzed {
+            if self.mains.is_active() {
+                self.any.begin_anew();
+            } else if self.any.is_active() {
+                self.mains.begin_anew();
+            }
         }
         changed
     }

@@ -101,17 +101,18 @@ fn pieces_and_channels_give_the_same_bits() {
 }
 
 #[test]
-fn of_hum_and_a_buzz_of_the_mains_only_the_hum_stays() {
+fn hum_does_not_take_over_what_a_buzz_takes_out() {
     let second = RATE_HZ as usize;
-    // Odd harmonics join even ones.
+    // Soft odd harmonics join even ones.
     let both: Vec<f32> = (0..14 * second)
         .map(|i| {
             let turn = std::f64::consts::TAU * 50.02 * i as f64 / f64::from(RATE_HZ);
             (1..60)
-                .filter(|h| h % 2 == 0 || i > 8 * second)
                 .map(|h| {
+                    let there = if i > 6 * second { 0.002 } else { 0.0 };
                     let h = f64::from(h);
-                    0.02 * libm::sin(h * turn + h * h) / libm::sqrt(h)
+                    let amplitude = if h % 2.0 == 0.0 { 0.02 } else { there };
+                    amplitude * libm::sin(h * turn + h * h) / libm::sqrt(h)
                 })
                 .sum::<f64>() as f32
         })
@@ -120,13 +121,10 @@ fn of_hum_and_a_buzz_of_the_mains_only_the_hum_stays() {
     let input = sum(&both, &room);
     let mut canceller = HumCanceller::new(RATE_HZ);
     let mut out = vec![0.0; input.len()];
-    for (x, y) in input.chunks(2048).zip(out.chunks_mut(2048)) {
-        canceller.process(x, y);
-        // Both would take the same out.
-        assert!(canceller.mains_hz().is_none() || !canceller.any.is_active());
-    }
-    assert!(canceller.mains_hz().is_some());
-    for part in [6 * second..8 * second, 13 * second..14 * second] {
+    canceller.process(&input, &mut out);
+    assert!(canceller.any.is_active());
+    for half in 12..28 {
+        let part = half * second / 2..(half + 1) * second / 2;
         let left = left_db(
             &out[part.clone()],
             &room[part.clone()],
@@ -134,6 +132,6 @@ fn of_hum_and_a_buzz_of_the_mains_only_the_hum_stays() {
             0,
         );
         println!("{left}");
-        assert!(left < -40.0, "{part:?}: {left}");
+        assert!(left < -15.0, "{half}: {left}");
     }
 }
