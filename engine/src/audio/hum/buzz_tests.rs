@@ -135,3 +135,23 @@ fn hum_does_not_take_over_what_a_buzz_takes_out() {
         assert!(left < -15.0, "{half}: {left}");
     }
 }
+
+#[test]
+fn a_buzz_is_known_by_its_high_harmonics_too() {
+    let mut rng = StableRng::new(2, 0);
+    // The steadiest lines are the highest.
+    let buzz: Vec<f32> = (0..8 * RATE_HZ as usize)
+        .map(|i| {
+            let turn = std::f64::consts::TAU * 137.4 * i as f64 / f64::from(RATE_HZ);
+            let line = |h: i32| 2e-5 * f64::from(h * h) * libm::sin(f64::from(h) * turn);
+            (1..80).map(line).sum::<f64>() as f32
+        })
+        .collect();
+    let room: Vec<f32> = (0..buzz.len())
+        .map(|_| 1e-3 * rng.normal() as f32)
+        .collect();
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    canceller.process(&sum(&buzz, &room), &mut vec![0.0; buzz.len()]);
+    let hz = canceller.any.hz().expect("it is found");
+    assert!((hz - 137.4).abs() < 0.01, "{hz}");
+}

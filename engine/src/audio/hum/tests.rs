@@ -80,7 +80,7 @@ fn hum_goes_at_every_rate() {
         canceller.process(&sum(&hum, &room), &mut out);
         let left = left_db(&out, &room, &hum, 4 * rate_hz as usize);
         println!("{rate_hz}: {left}");
-        assert!(left < -30.0, "{rate_hz}: {left}");
+        assert!(left < -42.0, "{rate_hz}: {left}");
         let found = canceller.mains_hz().unwrap();
         assert!((found - mains_hz).abs() < 0.06, "{found}");
     }
