@@ -1,11 +1,12 @@
-//! Steady tones, taken away as sums of sines instead of by a gain, so that notes at the same pitch are left whole: mains hum, and
-//! the whines and buzzes (four harmonics or more) of a noise that was learned.
+//! Steady tones, taken away as sums of sines instead of by a gain, so that notes at the same pitch are left whole: mains hum, whines and
+//! buzzes.
 //!
 //! Such noise is the one whose waveform can be foretold: harmonics of a frequency that changes slowly, each of an amplitude
 //! and phase that stand still. A follower turns with such a comb in a phase-locked loop over all harmonics, averages the amplitude of
 //! each over two seconds with little regard for what sticks out (notes), and takes the sum away, sample by sample and without delay.
-//! Hum is looked for around 50 and 60 Hz; other tones are followed where a stretch of noise alone has shown them (`hum/tones.rs`). What is
-//! left for the spectral steps is noise without these lines: [`HumCanceller::soften_into`] says so.
+//! Hum is looked for around 50 and 60 Hz, a buzz of a dozen lines or more at any frequency (`hum/finder.rs`); other tones are followed
+//! where a stretch of noise alone has shown them (`hum/tones.rs`). What is left for the spectral steps is noise without these lines:
+//! [`HumCanceller::soften_into`] says so.
 
 use super::noise::NoiseSpectrum;
 
@@ -36,6 +37,7 @@ const LEARNED: usize = 2;
 pub struct HumCanceller {
     learned: [CombFollower; LEARNED],
     tones: [Tones; LEARNED],
+    no_tones: Tones,
     mains: CombFollower,
     any: CombFollower,
     between: [f32; PIECE],
@@ -55,6 +57,7 @@ impl HumCanceller {
         Self {
             learned: std::array::from_fn(|_| CombFollower::of_tones(rate_hz)),
             tones: std::array::from_fn(|_| Tones::none()),
+            no_tones: Tones::none(),
             mains: CombFollower::of_mains(rate_hz),
             any: CombFollower::of_any(rate_hz, number),
             between: [0.0; PIECE],
@@ -69,16 +72,27 @@ impl HumCanceller {
     /// the canceller's rate. Never allocates: safe on the audio thread.
     pub fn expect(&mut self, noise: &NoiseSpectrum) {
         tones::find(noise, self.tones.iter_mut());
-        for (follower, tones) in self.learned.iter_mut().zip(&self.tones) {
-            follower.follow(tones);
-        }
+        self.share_out();
     }
 
     /// Expects nothing any more but hum. Never allocates.
     pub fn expect_nothing(&mut self) {
-        for (follower, tones) in self.learned.iter_mut().zip(&mut self.tones) {
+        for tones in &mut self.tones {
             tones.forget();
-            follower.follow(tones);
+        }
+        self.share_out();
+    }
+
+    /// What is expected is followed, unless it was found before and is being taken out already.
+    fn share_out(&mut self) {
+        let found = [self.mains.hz(), self.any.hz()];
+        for (follower, tones) in self.learned.iter_mut().zip(&self.tones) {
+            let is_found = |hz: &Option<f64>| hz.is_some_and(|hz| tones.share_lines_with(hz));
+            if !follower.is_active() && found.iter().any(is_found) {
+                follower.follow(&self.no_tones);
+            } else {
+                follower.follow(tones);
+            }
         }
     }
 
@@ -89,6 +103,7 @@ impl HumCanceller {
         }
         self.mains.clear();
         self.any.clear();
+        self.share_out();
     }
 
     /// Samples until what is left of the noise may change.
@@ -155,6 +170,9 @@ impl HumCanceller {
             } else if self.any.is_active() {
                 self.mains.begin_anew();
             }
+        }
+        if (hummed, buzzed) != (self.mains.is_active(), self.any.is_active()) {
+            self.share_out();
         }
         changed
     }

@@ -1,6 +1,6 @@
 //! Buzz that nobody told of is found; music is not taken for it.
 
-use super::tests::{RATE_HZ, left_db, noise, notes, sum};
+use super::tests::{RATE_HZ, left_db, noise, notes, sum, whine};
 use super::*;
 use crate::eval::dimmer;
 use crate::rng::StableRng;
@@ -154,4 +154,34 @@ fn a_buzz_is_known_by_its_high_harmonics_too() {
     canceller.process(&sum(&buzz, &room), &mut vec![0.0; buzz.len()]);
     let hz = canceller.any.hz().expect("it is found");
     assert!((hz - 137.4).abs() < 0.01, "{hz}");
+}
+
+#[test]
+fn a_buzz_that_is_learned_after_it_was_found_is_taken_out_once_and_remembered() {
+    let second = RATE_HZ as usize;
+    let mut buzz = sum(&whine(13.0), &noise(13 * second, 0.01, 3));
+    let before = buzz.clone();
+    let learned = NoiseSpectrum::learn(RATE_HZ, &[&buzz[..2 * second]]).expect("it is not silent");
+    // It stops for a second.
+    buzz[10 * second..11 * second].fill(0.0);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut out = vec![0.0; buzz.len()];
+    canceller.process(&buzz[..6 * second], &mut out[..6 * second]);
+    assert!(canceller.any.is_active());
+    canceller.expect(&learned);
+    canceller.process(
+        &buzz[6 * second..9 * second],
+        &mut out[6 * second..9 * second],
+    );
+    assert!(canceller.any.is_active() && !canceller.learned[0].is_active());
+    canceller.process(&buzz[9 * second..], &mut out[9 * second..]);
+    let nothing = vec![0.0; buzz.len()];
+    for (at, most) in [(6, -30.0), (7, -30.0), (8, -30.0), (12, -20.0)] {
+        let part = at * second..(at + 1) * second;
+        let left = left_db(&out[part.clone()], &nothing[part.clone()], &before[part], 0);
+        println!("{at}: {left}");
+        assert!(left < most, "{at}: {left}");
+    }
+    // Sooner than it could be found again.
+    assert!(canceller.learned[0].is_active());
 }

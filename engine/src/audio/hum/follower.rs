@@ -1,4 +1,4 @@
-//! One comb of sines, looked for around the mains frequencies or told beforehand, followed and taken away.
+//! One comb of sines, found or told beforehand, followed and taken away.
 
 use pulp::Arch;
 use realfft::num_complex::Complex32;

@@ -251,7 +251,7 @@ fn broken_samples_do_not_last() {
 }
 
 /// A computer's whine, 1 kHz and harmonics; power 1.
-fn whine(seconds: f64) -> Vec<f32> {
+pub(super) fn whine(seconds: f64) -> Vec<f32> {
     let mut x: Vec<f32> = (0..(seconds * f64::from(RATE_HZ)) as usize)
         .map(|i| {
             let turn = std::f64::consts::TAU * 1000.03 * i as f64 / f64::from(RATE_HZ);

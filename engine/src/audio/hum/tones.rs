@@ -30,6 +30,9 @@ const DIVISORS: usize = 32;
 /// A line's vote is how far it stands out in dB, up to this.
 const MOST_DB: f32 = 30.0;
 
+/// A frequency is a multiple of another if it is no further from that than this, times the other.
+const HARMONIC: f64 = 0.01;
+
 /// A comb of tones.
 #[derive(Clone, PartialEq)]
 pub(super) struct Tones {
@@ -53,6 +56,16 @@ impl Tones {
 
     pub(super) const fn is_none(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether one fundamental is a multiple of the other.
+    pub(super) fn share_lines_with(&self, hz: f64) -> bool {
+        let times = if self.hz > hz {
+            self.hz / hz
+        } else {
+            hz / self.hz
+        };
+        !self.is_none() && (times - times.round()).abs() < HARMONIC
     }
 
     /// Never allocates.
