@@ -189,6 +189,7 @@ impl HumCanceller {
                 follower.clone().process(&input, &mut heard);
             }
         }
+        self.share_out();
     }
 
     /// The noise that is left when the tones have been taken out of `noise`. Never allocates.

@@ -1,6 +1,8 @@
 //! Is there a buzz that nobody told of, and at which frequency? Where one is, many bins turn steadily from hop to hop, at frequencies
 //! that are whole multiples of one, to a fraction of a hertz: strings are too inharmonic for that, and breath too unsteady.
 
+use std::sync::Arc;
+
 use realfft::num_complex::Complex32;
 
 use super::comb::PIECE;
@@ -13,15 +15,16 @@ use crate::audio::stft::{FrameTransform, History, TransformScratch};
 const HIGHEST_HZ: f64 = 12_000.0;
 /// Lowest fundamental in Hz.
 const LOWEST_HZ: f64 = 30.0;
-/// Memory in hops, 2 s, and hops after which there is something to be said.
+/// Memory in hops, 2 s; the first hops, whose windows reach back before the start; and hops after which there is something to be said.
 const MEMORY: usize = 24;
-const LEAST_HOPS: usize = 20;
+const SETTLING: usize = 4;
+const LEAST_HOPS: usize = 24;
 /// The phase of a line advances as it should by this mean cosine or more.
 const STEADY: f32 = 0.7;
 /// Bins that a line may lie beside the middle of its own.
 const BESIDE: f64 = 0.8;
 /// Most lines that are looked at.
-const LINES: usize = 320;
+const LINES: usize = 200;
 /// A line belongs to a comb if it is no further from a harmonic than this, in Hz.
 const TOLERANCE_HZ: f64 = 0.15;
 /// A comb has at least so many lines, of which so many come right after one another. Of all stretches of 3 s in `guitar/train` and
@@ -40,12 +43,14 @@ const TRIED: usize = 6;
 const DIVISORS: u32 = 16;
 const NEXT: usize = 4;
 
-#[derive(Clone, Copy, Default)]
+/// A line of the spectrum, and the mean cosine with which its phase advances.
+#[derive(Clone, Copy)]
 struct Line {
     hz: f64,
     steadiness: f32,
 }
 
+/// What may be a fundamental.
 #[derive(Clone, Copy)]
 struct Candidate {
     hz: f64,
@@ -59,7 +64,7 @@ pub(super) struct Finder {
     hop: usize,
     /// Piece of a hop with which the work begins.
     begins: usize,
-    transform: std::sync::Arc<FrameTransform>,
+    transform: Arc<FrameTransform>,
     scratch: TransformScratch,
     history: History,
     spectrum: Vec<Complex32>,
@@ -69,7 +74,8 @@ pub(super) struct Finder {
     strength: Vec<f32>,
     hops: usize,
     lines: Vec<Line>,
-    steadier_than: f32,
+    /// Of the lines that have been tried, how steady the last one was.
+    tried_down_to: f32,
     best: Option<Candidate>,
 }
 
@@ -89,13 +95,13 @@ impl Finder {
             scratch: transform.make_scratch(),
             history: History::new(shape.window + hop),
             spectrum: vec![Complex32::default(); shape.bins()],
-            transform: std::sync::Arc::new(transform),
+            transform: Arc::new(transform),
             before: vec![Complex32::default(); bins],
             advance: vec![Complex32::default(); bins],
             strength: vec![0.0; bins],
             hops: 0,
             lines: Vec::with_capacity(LINES),
-            steadier_than: f32::MAX,
+            tried_down_to: f32::MAX,
             best: None,
         }
     }
@@ -141,8 +147,7 @@ impl Finder {
 
     /// Takes in one part of the bins.
     fn take_part(&mut self, part: usize) {
-        // The first windows reach back before the start.
-        let counted = self.hops.saturating_sub(4);
+        let counted = self.hops.saturating_sub(SETTLING);
         let share = 1.0 / counted.clamp(1, MEMORY) as f32;
         let bins = self.before.len();
         let part = bins * part / PARTS..bins * (part + 1) / PARTS;
@@ -170,8 +175,8 @@ impl Finder {
     fn find_lines(&mut self) {
         self.lines.clear();
         self.best = None;
-        self.steadier_than = f32::MAX;
-        if self.hops < 4 + LEAST_HOPS {
+        self.tried_down_to = f32::MAX;
+        if self.hops < LEAST_HOPS {
             return;
         }
         let window = self.transform.shape().window as f64;
@@ -201,12 +206,12 @@ impl Finder {
             .lines
             .iter()
             .enumerate()
-            .filter(|(_, l)| l.steadiness < self.steadier_than)
+            .filter(|(_, l)| l.steadiness < self.tried_down_to)
             .max_by(|(_, a), (_, b)| a.steadiness.total_cmp(&b.steadiness));
         let Some((index, line)) = left.map(|(index, line)| (index, *line)) else {
             return;
         };
-        self.steadier_than = line.steadiness;
+        self.tried_down_to = line.steadiness;
         for divisor in 1..=DIVISORS {
             self.try_harmonic(line.hz, f64::from(divisor));
         }
