@@ -68,7 +68,7 @@ fn processing_never_allocates() {
 fn a_buzz_is_looked_for_and_found_without_allocation() {
     let mut sound: Vec<f32> = (0..7 * 48_000)
         .map(|i| {
-            let turn = std::f64::consts::TAU * 237.4 * f64::from(i) / 48_000.0;
+            let turn = std::f64::consts::TAU * 120.04 * f64::from(i) / 48_000.0;
             (1..30)
                 .map(|h| 0.01 * (f64::from(h) * turn).sin())
                 .sum::<f64>() as f32

@@ -254,13 +254,21 @@ impl Finder {
             weights += order * order;
             hz = sum / weights;
         }
-        let nominal = |n: &f64| (hz / n - 1.0).abs() < TOLERANCE;
-        let mains = MAINS_HZ.iter().any(|n| nominal(n) || nominal(&(2.0 * n)));
-        let needed = if mains { MAINS_MEMBERS } else { MEMBERS };
+        let needed = if is_of_mains(hz) {
+            MAINS_MEMBERS
+        } else {
+            MEMBERS
+        };
         // The less likely it is that a line is a harmonic by chance, the more it counts.
         (members >= needed && pairs >= PAIRS).then(|| Candidate {
             hz,
             score: members as f64 * libm::log(hz / (2.0 * TOLERANCE_HZ)),
         })
     }
+}
+
+/// Whether this is the mains frequency, or twice that.
+pub(super) fn is_of_mains(hz: f64) -> bool {
+    let is_about = |nominal_hz: f64| (hz / nominal_hz - 1.0).abs() < TOLERANCE;
+    MAINS_HZ.iter().any(|n| is_about(*n) || is_about(2.0 * n))
 }

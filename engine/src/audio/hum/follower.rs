@@ -5,7 +5,7 @@ use realfft::num_complex::Complex32;
 
 use super::MAINS_HZ;
 use super::comb::{PIECE, turn_back};
-use super::finder::Finder;
+use super::finder::{Finder, is_of_mains};
 use super::lines::{Fate, Lines, MOST, Proof};
 use super::search::Search;
 use super::tones::Tones;
@@ -57,6 +57,8 @@ pub(super) struct CombFollower {
     /// Rising half of the window, a piece at a time.
     rise: Vec<[f32; PIECE]>,
     heard: [f32; PIECE],
+    /// Sum of the squares of the hop.
+    energy: f32,
     hum: [f32; PIECE],
     /// Samples of the piece, and pieces of the hop, that are done.
     filled: usize,
@@ -117,6 +119,7 @@ impl CombFollower {
             hop,
             rise,
             heard: [0.0; PIECE],
+            energy: 0.0,
             hum: [0.0; PIECE],
             filled: 0,
             pieces: 0,
@@ -163,6 +166,7 @@ impl CombFollower {
             Seeker::Mains(searches) => searches.iter_mut().for_each(Search::clear),
             Seeker::Any(finder) => finder.clear(),
         }
+        self.energy = 0.0;
         self.following = !self.told.is_none();
         if self.following {
             self.lines.follow(&self.told);
@@ -248,6 +252,7 @@ impl CombFollower {
         let rise = &self.rise[self.pieces];
         if self.following {
             arch.dispatch(|| self.lines.comb.hear(&self.heard, rise));
+            self.energy += self.heard.iter().map(|x| x * x).sum::<f32>();
         } else {
             match &mut self.seeker {
                 Seeker::None => {}
@@ -308,7 +313,8 @@ impl CombFollower {
             }
             return;
         }
-        let (fate, angle) = self.lines.end_hop(self.hop);
+        let power = std::mem::take(&mut self.energy) / self.hop as f32;
+        let (fate, angle) = self.lines.end_hop(self.hop, power);
         if fate == Fate::Gone {
             self.begin_anew();
             return;
@@ -352,7 +358,11 @@ impl CombFollower {
             Seeker::Any(finder) => finder.found().map(|hz| Find {
                 nominal_hz: hz,
                 hz,
-                proof: Proof::ANY,
+                proof: if is_of_mains(hz) {
+                    Proof::RECTIFIED
+                } else {
+                    Proof::ANY
+                },
             }),
         }
     }

@@ -23,6 +23,8 @@ const PASS_SHARE: f32 = 0.25;
 /// It is given up when fewer than this pass so many proofs in a row, 5 s.
 const LEAST: usize = 3;
 const PATIENCE: usize = 4;
+/// Next to nothing else is heard if a comb has this share of the power.
+const ALONE: f32 = 0.9;
 /// A find is put to so many proofs in a row.
 const PROOFS: usize = 3;
 /// Share of a measured error of the phase that is made up for at once, of that which is taken for one of the frequency, and of that
@@ -74,8 +76,9 @@ pub(super) struct Proof {
     pass: usize,
     /// ... and so many times a harmonic and the next, so that no note of a harmonic's pitch passes for hum, ...
     pairs: usize,
-    /// ... in so many proofs.
+    /// ... in so many proofs, and in so many if next to nothing else is heard, when it could be a note that is held.
     times: usize,
+    times_alone: usize,
 }
 
 impl Proof {
@@ -84,12 +87,19 @@ impl Proof {
         pass: 5,
         pairs: 2,
         times: 1,
+        times_alone: 1,
     };
-    /// For a buzz of any frequency.
-    pub(super) const ANY: Self = Self {
+    /// For a buzz at twice the frequency of the mains, or at that.
+    pub(super) const RECTIFIED: Self = Self {
         pass: 8,
         pairs: 4,
         times: 2,
+        times_alone: 2,
+    };
+    /// For a buzz of any frequency.
+    pub(super) const ANY: Self = Self {
+        times_alone: 10,
+        ..Self::RECTIFIED
     };
 }
 
@@ -124,6 +134,8 @@ pub(super) struct Lines {
     /// Means over the halves of the proof under way, hops in it, whether one has been passed, and how many have failed since.
     halves: [Vec<Complex32>; 2],
     watched: usize,
+    /// Power of all that was heard in the second half.
+    power: f32,
     proof: Proof,
     passed: usize,
     proven: bool,
@@ -149,6 +161,7 @@ impl Lines {
             heard: 0,
             halves: std::array::from_fn(|_| vec![Complex32::default(); MOST]),
             watched: 0,
+            power: 0.0,
             proof: Proof::MAINS,
             passed: 0,
             proven: false,
@@ -205,8 +218,8 @@ impl Lines {
         self.amplitude[h]
     }
 
-    /// Ends a hop. `angle` is by how much the fundamental was turned ahead.
-    pub(super) fn end_hop(&mut self, hop: usize) -> (Fate, f64) {
+    /// Ends a hop in which sound of this power was heard; what became of the comb, and by how much the fundamental was turned ahead.
+    pub(super) fn end_hop(&mut self, hop: usize, power: f32) -> (Fate, f64) {
         self.comb.end_hop(hop, &mut self.measured);
         self.heard += 1;
         if self.heard < 2 {
@@ -243,7 +256,7 @@ impl Lines {
             return (Fate::Goes, angle);
         }
         self.weigh();
-        (if gone { Fate::Gone } else { self.prove() }, angle)
+        (if gone { Fate::Gone } else { self.prove(power) }, angle)
     }
 
     /// Turns the comb to where the harmonics say it is.
@@ -394,13 +407,14 @@ impl Lines {
 
     fn begin_proof(&mut self) {
         self.watched = 0;
+        self.power = 0.0;
         for half in &mut self.halves {
             half.fill(Complex32::default());
         }
     }
 
     /// Goes on with the proof, and judges when it is complete.
-    fn prove(&mut self) -> Fate {
+    fn prove(&mut self, power: f32) -> Fate {
         if self.hops <= SETTLING {
             return Fate::Goes;
         }
@@ -408,29 +422,40 @@ impl Lines {
         for (sum, z) in half.iter_mut().zip(&self.measured) {
             *sum += z / HALF_PROOF as f32;
         }
+        if self.watched >= HALF_PROOF {
+            self.power += power / HALF_PROOF as f32;
+        }
         self.watched += 1;
         if self.watched < 2 * HALF_PROOF {
             return Fate::Goes;
         }
         let [first, second] = &self.halves;
         let (mut passed, mut early, mut seeming, mut pairs) = (0, 0, 0, 0);
+        let mut comb_power = 0.0;
         let mut passed_before = false;
         for h in 0..self.comb.count() {
             let there = self.weight[h] > 0.5;
             let passes = there && (second[h] - first[h]).norm() < SAME * first[h].norm();
             passed += usize::from(passes);
+            comb_power += if passes {
+                0.5 * second[h].norm_sqr()
+            } else {
+                0.0
+            };
             early += usize::from(passes && h < AMONG);
             seeming += usize::from(there && h < AMONG);
             pairs += usize::from(passes && passed_before && h < AMONG);
             passed_before = passes;
         }
+        let proof = self.proof;
+        let times = if comb_power > ALONE * self.power {
+            proof.times_alone
+        } else {
+            proof.times
+        };
         self.begin_proof();
-        let Proof {
-            pass,
-            pairs: most,
-            times,
-        } = self.proof;
-        if early >= pass && pairs >= most && early as f32 >= PASS_SHARE * seeming as f32 {
+        let share = early as f32 >= PASS_SHARE * seeming as f32;
+        if early >= proof.pass && pairs >= proof.pairs && share {
             self.passed += 1;
             self.proven |= self.passed >= times;
         }
