@@ -134,7 +134,7 @@ pub(super) struct Lines {
     /// Means over the halves of the proof under way, hops in it, whether one has been passed, and how many have failed since.
     halves: [Vec<Complex32>; 2],
     watched: usize,
-    /// Power of all that was heard in the second half.
+    /// Sum over the hops of all proofs of the power of all that was heard.
     power: f32,
     proof: Proof,
     passed: usize,
@@ -180,6 +180,7 @@ impl Lines {
         self.hops = 0;
         self.heard = 0;
         self.begin_proof();
+        self.power = 0.0;
         self.proof = proof;
         self.passed = 0;
         self.proven = false;
@@ -407,7 +408,6 @@ impl Lines {
 
     fn begin_proof(&mut self) {
         self.watched = 0;
-        self.power = 0.0;
         for half in &mut self.halves {
             half.fill(Complex32::default());
         }
@@ -422,9 +422,7 @@ impl Lines {
         for (sum, z) in half.iter_mut().zip(&self.measured) {
             *sum += z / HALF_PROOF as f32;
         }
-        if self.watched >= HALF_PROOF {
-            self.power += power / HALF_PROOF as f32;
-        }
+        self.power += power;
         self.watched += 1;
         if self.watched < 2 * HALF_PROOF {
             return Fate::Goes;
@@ -448,7 +446,8 @@ impl Lines {
             passed_before = passes;
         }
         let proof = self.proof;
-        let times = if comb_power > ALONE * self.power {
+        let heard = self.power / (self.hops - SETTLING) as f32;
+        let times = if comb_power > ALONE * heard {
             proof.times_alone
         } else {
             proof.times
