@@ -75,7 +75,7 @@ impl HumCanceller {
         self.share_out();
     }
 
-    /// Expects nothing any more but hum. Never allocates.
+    /// Expects nothing any more but what it finds itself. Never allocates.
     pub fn expect_nothing(&mut self) {
         for tones in &mut self.tones {
             tones.forget();
