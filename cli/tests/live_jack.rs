@@ -159,11 +159,14 @@ impl Jack {
                 return running;
             }
             let ended = running.0.try_wait().unwrap();
+            let _ = running.0.kill();
+            let mut printed = String::new();
+            if let Some(mut stdout) = running.0.stdout.take() {
+                let _ = stdout.read_to_string(&mut printed);
+            }
             let said = std::fs::read_to_string(&said).unwrap_or_default();
-            println!(
-                "no ports; ended: {ended:?}; ports: {:?}; {said}",
-                self.ports()
-            );
+            let ports = self.ports();
+            println!("no ports of the program in {ports:?}; ended: {ended:?}; {printed}{said}");
             drop(running);
             assert!(self.restart(), "the JACK server does not come back");
         }
