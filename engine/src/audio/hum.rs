@@ -27,8 +27,6 @@ use self::tones::Tones;
 
 /// Mains frequencies in Hz.
 pub(super) const MAINS_HZ: [f64; 2] = [50.0, 60.0];
-/// So many channels do their work in blocks of their own.
-const MOST_CHANNELS: usize = 4;
 /// Combs that may be learned, besides the hum that is found.
 const LEARNED: usize = 2;
 

@@ -16,7 +16,7 @@ use super::stft::{FrameTransform, History, TransformScratch};
 const PARTS: usize = 16;
 /// A frame is analysed one of these parts of a hop after its end by the first channel, two by the second and so on.
 const ANALYSIS_PARTS: usize = 32;
-const MOST_CHANNELS: usize = 4;
+pub(super) const MOST_CHANNELS: usize = 4;
 /// Samples softer than this, -160 dB full scale, ...
 const SILENCE: f32 = 1e-8;
 /// ... and at least so many of them in a row are digital silence, which says nothing about the noise.

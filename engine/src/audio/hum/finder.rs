@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
 
+use super::MAINS_HZ;
 use super::comb::PIECE;
 use super::search::TOLERANCE;
-use super::{MAINS_HZ, MOST_CHANNELS};
 use crate::audio::noise::KEPT;
+use crate::audio::noise_tracker::MOST_CHANNELS;
 use crate::audio::stft::{FrameTransform, History, TransformScratch};
 
 /// Lines are looked for up to this frequency in Hz.

@@ -65,7 +65,7 @@ pub(super) struct CombFollower {
     pieces: usize,
     seeker: Seeker,
     /// The last find.
-    find: Find,
+    find: Option<Find>,
     told: Tones,
     /// Piece of a hop with which what is left of the noise changes.
     announces: usize,
@@ -124,11 +124,7 @@ impl CombFollower {
             filled: 0,
             pieces: 0,
             seeker: Seeker::None,
-            find: Find {
-                nominal_hz: 0.0,
-                hz: 0.0,
-                proof: Proof::MAINS,
-            },
+            find: None,
             told: Tones::none(),
             announces: pieces * ANNOUNCED_AT / 64,
             changed: false,
@@ -372,7 +368,7 @@ impl CombFollower {
         let count = HIGHEST_SHARE * f64::from(self.rate_hz) / find.hz;
         self.lines
             .start(find.nominal_hz, find.hz, count as usize, find.proof);
-        self.find = find;
+        self.find = Some(find);
         self.following = true;
     }
 
@@ -381,9 +377,12 @@ impl CombFollower {
     pub(super) fn prime(&mut self, samples: &[f32]) {
         self.clear();
         self.hear_backwards(samples);
-        if self.following && !self.is_active() && self.told.is_none() {
+        if let Some(find) = self.find
+            && self.told.is_none()
+            && self.following
+            && !self.is_active()
+        {
             // Found late: the proof may take the whole of it.
-            let find = self.find;
             self.clear();
             self.start(find);
             self.hear_backwards(samples);

@@ -51,7 +51,7 @@ pub(super) fn notes(rate_hz: u32, n: usize, pitches_hz: &[f64]) -> Vec<f32> {
         .collect()
 }
 
-pub(super) fn power(x: &[f32]) -> f64 {
+fn power(x: &[f32]) -> f64 {
     x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len().max(1) as f64
 }
 
