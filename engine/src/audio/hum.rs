@@ -15,6 +15,7 @@ mod buzz_tests;
 mod comb;
 mod finder;
 mod follower;
+mod harmonics;
 mod lines;
 mod search;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use realfft::num_complex::Complex32;
 
 use super::MAINS_HZ;
 use super::comb::PIECE;
+use super::harmonics::Harmonics;
 use super::search::TOLERANCE;
 use crate::audio::noise::KEPT;
 use crate::audio::noise_tracker::MOST_CHANNELS;
@@ -34,8 +35,6 @@ const MEMBERS: usize = 12;
 const PAIRS: usize = 5;
 /// At the mains frequency or twice that, what a rectifier makes of it, so many will do.
 const MAINS_MEMBERS: usize = 8;
-/// Of the harmonics up to one that is there at least one in so many is there too.
-const SPARSE: usize = 4;
 /// What is heard is taken in over so many pieces, from low to high.
 const PARTS: usize = 3;
 /// Fundamentals that are tried: each of so many of the steadiest lines, one a piece, divided by up to the second, and by what its
@@ -235,26 +234,16 @@ impl Finder {
 
     /// The comb of which `hz` is a harmonic of this order, if there is one.
     fn fit(&self, hz: f64, order: f64) -> Option<Candidate> {
-        // The higher the harmonic, the better it says where the fundamental is.
-        let (mut sum, mut weights) = (order * hz, order * order);
-        let mut hz = sum / weights;
-        let (mut members, mut pairs, mut last) = (0, 0, 0);
+        let mut harmonics = Harmonics::with(hz, order, TOLERANCE_HZ);
+        let (mut members, mut pairs, mut last) = (0, 0, None);
         for line in &self.lines {
-            let order = (line.hz / hz).round();
-            let h = order as usize;
-            if h <= last
-                || h > SPARSE * (members + 1)
-                || (line.hz - order * hz).abs() > TOLERANCE_HZ
-            {
-                continue;
+            if let Some(order) = harmonics.take(line.hz) {
+                members += 1;
+                pairs += usize::from(last == Some(order - 1));
+                last = Some(order);
             }
-            members += 1;
-            pairs += usize::from(h == last + 1 && last > 0);
-            last = h;
-            sum += order * line.hz;
-            weights += order * order;
-            hz = sum / weights;
         }
+        let hz = harmonics.hz;
         let needed = if is_of_mains(hz) {
             MAINS_MEMBERS
         } else {

@@ -3,6 +3,7 @@
 //! Where somebody says that nothing but noise is heard, a tone is no note, and need not be put to the proof as one is that is
 //! found blindly.
 
+use super::harmonics::Harmonics;
 use super::lines::MOST;
 use crate::audio::noise::{KEPT, NoiseSpectrum};
 
@@ -22,8 +23,6 @@ const LOWEST_HZ: f64 = 30.0;
 /// A comb has at least so many lines. Of fewer the phase is lost when a note sounds at their pitch (a whistle at G7 beside a flute at
 /// 0 dB: 25.9 dB by the spectral steps alone, 20.4 dB with it taken out as a sine).
 const MEMBERS: usize = 4;
-/// Of the harmonics up to one that is there at least one in so many is there too: else it is by chance that a line is where it is.
-const SPARSE: f64 = 4.0;
 /// Fundamentals that are tried: each of so many of the loudest lines, divided by up to the other.
 const LOUDEST: usize = 6;
 const DIVISORS: usize = 32;
@@ -230,26 +229,17 @@ fn best_fundamental(lines: &mut [Line], bin_hz: f64) -> Option<f64> {
 /// fundamental that fits them best.
 fn members(
     lines: &mut [Line],
-    mut hz: f64,
+    hz: f64,
     bin_hz: f64,
     mut each: impl FnMut(usize, &mut Line),
 ) -> f64 {
-    let (mut sum, mut weights, mut count) = (0.0, 0.0, 0.0);
+    let mut harmonics = Harmonics::of(hz, TOLERANCE * bin_hz);
     for line in lines.iter_mut().filter(|l| !l.taken) {
-        let order = (line.hz / hz).round();
-        if order < 1.0 || order > (SPARSE * (count + 1.0)).min(MOST as f64) {
-            continue;
+        if let Some(order) = harmonics.take(line.hz) {
+            each(order - 1, line);
         }
-        if (line.hz - order * hz).abs() > TOLERANCE * bin_hz {
-            continue;
-        }
-        count += 1.0;
-        sum += order * line.hz;
-        weights += order * order;
-        hz = sum / weights;
-        each(order as usize - 1, line);
     }
-    hz
+    harmonics.hz
 }
 
 #[cfg(test)]
