@@ -70,6 +70,20 @@ fn held_notes_are_no_buzz() {
 }
 
 #[test]
+fn a_comb_alone_is_believed_late() {
+    let note = held(17.0, 237.4, 30, 0.0);
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut out = vec![0.0; 480];
+    let found = note.chunks(480).position(|x| {
+        canceller.process(x, &mut out);
+        canceller.is_active()
+    });
+    let seconds = found.expect("it is found") as f64 / 100.0;
+    println!("{seconds}");
+    assert!((13.0..15.0).contains(&seconds), "{seconds}");
+}
+
+#[test]
 fn a_buzz_that_stops_is_not_put_in_its_place() {
     let mut buzz = buzz(RATE_HZ, 9.0);
     let before = buzz.clone();

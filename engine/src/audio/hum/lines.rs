@@ -454,11 +454,12 @@ impl Lines {
         };
         self.begin_proof();
         let share = early as f32 >= PASS_SHARE * seeming as f32;
-        if early >= proof.pass && pairs >= proof.pairs && share {
+        let passes = early >= proof.pass && pairs >= proof.pairs && share;
+        if passes {
             self.passed += 1;
             self.proven |= self.passed >= times;
         }
-        if passed >= if self.proven { LEAST } else { MOST } {
+        if passes || (self.proven && passed >= LEAST) {
             self.failed = 0;
         } else {
             self.failed += 1;
