@@ -23,6 +23,7 @@ use crate::metrics::align::{delay_samples, shifted};
 use crate::metrics::musical_noise::NoiseOnly;
 use crate::train::Control;
 
+mod crickets;
 mod dimmer;
 pub mod harm;
 mod hum;
@@ -33,16 +34,17 @@ mod steps;
 pub mod stereo;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod whine;
 mod whistle;
 
-#[cfg(test)]
-pub(crate) use self::dimmer::dimmer;
 use self::margin::margins;
 pub use self::margin::{Margin, Measured};
 pub use self::measures::{Left, Measures};
 use self::mixture::{Mixture, mix};
 pub use self::steps::denoise_with_steps;
+#[cfg(test)]
+pub(crate) use self::{crickets::crickets, dimmer::dimmer, traffic::traffic};
 
 /// Length of the separate noise recording, in seconds.
 pub const KNOWN_NOISE_SECONDS: f64 = 4.0;
@@ -89,6 +91,10 @@ pub enum NoiseSound {
     Whine,
     /// The whistle of a motor, made up: a tone and its octave over hiss, whose pitch is not steady.
     Whistle,
+    /// Crickets, made up: chirps in a narrow band, with silence between them.
+    Crickets,
+    /// Traffic far away, made up: a steady rumble and nothing above it.
+    Traffic,
     /// A recording.
     Recording {
         /// Sample rate in Hz.

@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Clean recordings, or folders of them.
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     clean: Vec<PathBuf>,
-    /// white, hum50 or hum60 (made-up mains hum), dimmer (made-up buzz of a lamp dimmer), whine (made-up whine of a computer), whistle (made-up whistle of a motor, not quite steady), a recording of noise, or a folder of such recordings. The first 2 seconds of a recording are what methods
+    /// white, hum50 or hum60 (made-up mains hum), dimmer (made-up buzz of a lamp dimmer), whine (made-up whine of a computer), whistle (made-up whistle of a motor, not quite steady), crickets (made-up crickets, which sing and pause), traffic (made-up rumble of traffic far away), a recording of noise, or a folder of such recordings. The first 2 seconds of a recording are what methods
     /// learn the noise from, the rest is mixed in.
     #[arg(long, default_value = "white", num_args = 1.., value_name = "NOISE")]
     noise: Vec<String>,

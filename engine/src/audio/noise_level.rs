@@ -30,6 +30,8 @@ const RECENT: usize = 12;
 const RECENT_QUANTILE: f32 = 0.3;
 /// The quantile over the bands that they are compared with ...
 const USUAL_QUANTILE: f32 = 0.3;
+/// (bands softer than the loudest by more than this, in dB, do not count: what sounds there is the recording's own floor) ...
+const VOTES_DB: f32 = 30.0;
 /// ... and how far they may lie below and above it, in dB.
 const LEAST_BELOW_DB: f32 = 6.0;
 const MOST_ABOVE_DB: f32 = 3.0;
@@ -63,6 +65,8 @@ pub struct LevelFollower {
     recent: Vec<Vec<f32>>,
     recent_lines: Vec<Vec<f32>>,
     frames: usize,
+    /// Bands loud enough in the reference to say what is usual.
+    votes: Vec<bool>,
     level_db: Vec<f32>,
     /// The same as factors of power, and those of lines.
     gain: Vec<f32>,
@@ -91,6 +95,7 @@ impl LevelFollower {
             recent: vec![vec![0.0; bands]; RECENT],
             recent_lines: vec![vec![0.0; bands]; RECENT],
             frames: 0,
+            votes: vec![true; bands],
             level_db: vec![0.0; bands],
             gain: vec![1.0; bands],
             line_gain: vec![1.0; bands],
@@ -116,6 +121,14 @@ impl LevelFollower {
         for (f, (top, line)) in self.top.iter_mut().zip(&self.line).enumerate() {
             let skirts = f.saturating_sub(SKIRT)..(f + SKIRT + 1).min(power.len());
             *top = *line && power[skirts].iter().all(|p| TOP * p <= power[f]);
+        }
+        let mean = |edges: &[usize]| {
+            let bins = &power[edges[0]..edges[1]];
+            bins.iter().sum::<f32>() / bins.len().max(1) as f32
+        };
+        let loudest = self.edges.windows(2).map(mean).fold(0.0, f32::max);
+        for (votes, edges) in self.votes.iter_mut().zip(self.edges.windows(2)) {
+            *votes = mean(edges) >= libm::exp10f(-0.1 * VOTES_DB) * loudest;
         }
         self.clear();
     }
@@ -168,7 +181,12 @@ impl LevelFollower {
             self.level_db[b] = recently(&self.recent, self.frames, b, &mut self.sorting);
         }
         self.sorting.clear();
-        self.sorting.extend(&self.level_db);
+        self.sorting.extend(
+            self.level_db
+                .iter()
+                .zip(&self.votes)
+                .filter_map(|(level, votes)| votes.then_some(level)),
+        );
         let usual = quantile(&mut self.sorting, USUAL_QUANTILE);
         for b in 0..self.level_db.len() {
             let bounded = self.level_db[b].clamp(usual - LEAST_BELOW_DB, usual + MOST_ABOVE_DB);

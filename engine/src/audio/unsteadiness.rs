@@ -37,6 +37,16 @@ const MOST_CAUTION_DB: f32 = 3.0;
 /// A band is looked at in the light of all of them, because two seconds of gusts say little: weight of the mean.
 const WEIGHT_OF_MEAN: f32 = 0.5;
 
+/// Beyond this, in dB, a noise is silent for much of the time ...
+const COMES_AND_GOES_DB: f32 = 4.0;
+/// ... and is taken to be louder still by this for each further dB, ...
+const EXTRA_PER_DB: f32 = 0.6;
+/// ... and by this for each dB that its band is above the mean of all: what comes and goes in one band looks like a note, and a
+/// band is not much music, ...
+const ALONE_PER_DB: f32 = 1.0;
+/// ... up to this, in dB.
+const MOST_EXTRA_DB: f32 = 10.0;
+
 /// Standard deviation of the level of a noise over time, band by band, beyond that of steady noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unsteadiness {
@@ -74,7 +84,10 @@ impl Unsteadiness {
         let mean = self.db.iter().sum::<f32>() / BANDS as f32;
         self.db.map(|u| {
             let beyond = u + WEIGHT_OF_MEAN * (mean - u) - IGNORED_DB;
-            libm::exp10f(0.1 * (CAUTION_PER_DB * beyond).clamp(0.0, MOST_CAUTION_DB))
+            let usual = (CAUTION_PER_DB * beyond).clamp(0.0, MOST_CAUTION_DB);
+            let away = EXTRA_PER_DB * (u - COMES_AND_GOES_DB).max(0.0);
+            let alone = ALONE_PER_DB * (u - mean.max(COMES_AND_GOES_DB)).max(0.0);
+            libm::exp10f(0.1 * (usual + (away + alone).min(MOST_EXTRA_DB)))
         })
     }
 
@@ -235,7 +248,11 @@ mod tests {
         assert!(raised(Unsteadiness::NONE).iter().all(|p| *p == 1.0));
         assert!(even(IGNORED_DB).iter().all(|p| *p == 1.0));
         assert!(even(1.5).iter().all(|p| (p - 1.4125).abs() < 1e-3));
-        assert!(even(20.0).iter().all(|p| (p - 1.9953).abs() < 1e-3));
+        assert!(
+            even(COMES_AND_GOES_DB)
+                .iter()
+                .all(|p| (p - 1.9953).abs() < 1e-3)
+        );
         // One gusty band: the noise is raised there, less next to it, and hardly far away.
         let mut one = [0.0; BANDS];
         one[4] = 3.0;
@@ -243,6 +260,26 @@ mod tests {
         let at = |hz: f32| power[(hz / 24.0) as usize];
         assert!(at(1025.0) > at(1300.0) && at(1300.0) > at(1500.0));
         assert_eq!(at(5000.0), 1.0);
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_raised_further_and_most_where_it_is_alone() {
+        let raised_db = |db: [f32; BANDS], hz: f32| {
+            let mut power = vec![1.0f32; 1000];
+            Unsteadiness::from_db(&db).unwrap().raise(24.0, &mut power);
+            10.0 * power[(hz / 24.0) as usize].log10()
+        };
+        let gusty = 3.0;
+        // All bands: 0.6 dB a dB beyond 4.
+        let everywhere = raised_db([9.0; BANDS], 4080.0);
+        assert!((everywhere - gusty - 3.0).abs() < 0.01, "{everywhere}");
+        let mut crickets = [0.0; BANDS];
+        crickets[8] = 9.0;
+        let alone = raised_db(crickets, 4080.0);
+        assert!((alone - gusty - 8.0).abs() < 0.1, "{alone}");
+        assert!(raised_db(crickets, 1000.0) < 0.2);
+        let most = raised_db([MOST_DB; BANDS], 4080.0);
+        assert!((most - gusty - 10.0).abs() < 0.01, "{most}");
     }
 
     #[test]

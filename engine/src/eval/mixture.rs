@@ -1,7 +1,9 @@
 //! Mixtures of clean music and noise, and the separate recording of the noise that methods may learn from.
 
+use super::crickets::crickets;
 use super::dimmer::dimmer;
 use super::hum::hum;
+use super::traffic::traffic;
 use super::whine::whine;
 use super::whistle::whistle;
 use super::{
@@ -64,6 +66,8 @@ pub fn mix(
         NoiseSound::Dimmer => learned_before(dimmer(clip.rate_hz, length, &mut rng)),
         NoiseSound::Whine => learned_before(whine(clip.rate_hz, length, &mut rng)),
         NoiseSound::Whistle => learned_before(whistle(clip.rate_hz, length, &mut rng)),
+        NoiseSound::Crickets => learned_before(crickets(clip.rate_hz, length, &mut rng)),
+        NoiseSound::Traffic => learned_before(traffic(clip.rate_hz, length, &mut rng)),
         NoiseSound::Recording { rate_hz, samples } => {
             let samples = resample(samples, *rate_hz, clip.rate_hz)?;
             let learned = (LEARNED_SECONDS * f64::from(clip.rate_hz))

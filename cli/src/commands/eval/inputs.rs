@@ -162,6 +162,8 @@ pub fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
             "dimmer" => Some(NoiseSound::Dimmer),
             "whine" => Some(NoiseSound::Whine),
             "whistle" => Some(NoiseSound::Whistle),
+            "crickets" => Some(NoiseSound::Crickets),
+            "traffic" => Some(NoiseSound::Traffic),
             _ => None,
         };
         if let Some(sound) = made_up {
@@ -174,7 +176,7 @@ pub fn read_noises(arguments: &Arguments) -> Result<Vec<NoiseKind>, Failure> {
         let files =
             find_audio_files(&[PathBuf::from(given)], arguments.recursive).map_err(|e| {
                 Failure::Failed(format!(
-                    "noise: {e} (or give the word white, hum50, hum60, dimmer, whine or whistle)"
+                    "noise: {e} (or give the word white, hum50, hum60, dimmer, whine, whistle, crickets or traffic)"
                 ))
             })?;
         for path in files {
