@@ -140,6 +140,14 @@ impl LevelFollower {
         &self.line
     }
 
+    /// Forgets the reference as well: nothing is known of its lines and of what is soft in it. Never allocates.
+    pub fn forget(&mut self) {
+        self.line.fill(false);
+        self.top.fill(false);
+        self.votes.fill(true);
+        self.clear();
+    }
+
     /// Forgets the level. Never allocates.
     pub fn clear(&mut self) {
         self.frames = 0;

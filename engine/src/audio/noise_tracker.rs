@@ -369,6 +369,7 @@ impl NoiseTracker {
     /// Forgets everything. Never allocates.
     pub fn clear(&mut self) {
         self.forget_sound();
+        self.level.forget();
         self.spectrum_at_rest.clear();
         self.estimate.clear();
     }
@@ -573,6 +574,24 @@ mod tests {
         }
         let errors = errors_db(&mut tracker, &[chord], 1e-6);
         assert!(errors[0].abs() < 1.0, "{errors:?}");
+    }
+
+    #[test]
+    fn a_tracker_that_forgot_what_it_learned_is_as_good_as_new() {
+        let mut hum = traffic(48_000, 48_000 * 4, &mut StableRng::new(1, 0));
+        for (i, x) in hum.iter_mut().enumerate() {
+            *x += 0.1 * (std::f32::consts::TAU * 3_000.0 * i as f32 / 48_000.0).sin();
+        }
+        let mut used = NoiseTracker::new(48_000, 1);
+        used.follow(&NoiseSpectrum::learn(48_000, &[&hum]).unwrap());
+        used.clear();
+        let mut fresh = NoiseTracker::new(48_000, 1);
+        let mut heard = noise(48_000 * 4, 0.01, 2);
+        heard.extend(noise(48_000 * 2, 0.05, 3));
+        for tracker in [&mut used, &mut fresh] {
+            errors_db(tracker, &[heard.clone()], 1.0);
+        }
+        assert_eq!(used.estimate().power(), fresh.estimate().power());
     }
 
     #[test]
