@@ -258,6 +258,8 @@ mod tests {
                 .iter()
                 .all(|p| (p - 1.9953).abs() < 1e-3)
         );
+        // Far beyond, 9.6 dB more.
+        assert!(even(20.0).iter().all(|p| (p - 18.197).abs() < 1e-2));
         // One gusty band: the noise is raised there, less next to it, and hardly far away.
         let mut one = [0.0; BANDS];
         one[4] = 3.0;

@@ -6,7 +6,7 @@ use crate::rng::StableRng;
 /// The rumble is loudest below this, in Hz, and falls by 24 dB an octave beyond.
 const CORNER_HZ: f64 = 120.0;
 
-/// `n` samples at `rate_hz`, drawn from `rng`, of standard deviation 1 below the corner.
+/// `n` samples at `rate_hz`: white noise of standard deviation 1, drawn from `rng`, through four equal low-pass filters of first order.
 #[must_use]
 pub fn traffic(rate_hz: u32, n: usize, rng: &mut StableRng) -> Vec<f32> {
     let step = 1.0 - libm::exp(-std::f64::consts::TAU * CORNER_HZ / f64::from(rate_hz));
