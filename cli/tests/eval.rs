@@ -75,6 +75,24 @@ fn learned_crickets_are_softened_and_traffic_taken_out() {
 }
 
 #[test]
+fn a_real_guitar_is_freed_of_learned_crickets_and_traffic() {
+    let clean = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/guitar.flac");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(clean, folder.path().join("take.wav")).unwrap();
+    let options = "--mode best --mode live --no-classical --noise crickets traffic --snr 10";
+    let found = json(folder.path(), options);
+    let snr_db = |cell: usize, method: usize| {
+        let means = &found["result"]["cells"][cell]["means"];
+        means[method]["snr_db"].as_f64().unwrap()
+    };
+    // Method 0 is the noisy sound, 1 `best` and 2 `live`.
+    let (crickets, traffic) = (snr_db(0, 2), snr_db(1, 1));
+    println!("{crickets} {traffic}");
+    assert!(crickets > 21.0, "{found}");
+    assert!(traffic > 18.0, "{found}");
+}
+
+#[test]
 fn steps_amounts_and_hum() {
     let folder = folder();
     let found = json(
