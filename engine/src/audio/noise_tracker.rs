@@ -397,7 +397,7 @@ impl NoiseTracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::traffic;
+    use crate::eval::{crickets, traffic};
     use crate::rng::StableRng;
 
     fn noise(n: usize, scale: f32, seed: u64) -> Vec<f32> {
@@ -616,6 +616,26 @@ mod tests {
         let error_db = 10.0 * (low(tracker.estimate()) / low(&learned)).log10();
         println!("{error_db}");
         assert!(error_db.abs() < 1.5, "{error_db}");
+    }
+
+    #[test]
+    fn the_silence_between_chirps_is_no_fall() {
+        for seed in 0..4 {
+            let chirps = crickets(48_000, 48_000 * 8, &mut StableRng::new(seed, 0));
+            let (first, then) = chirps.split_at(48_000 * 4);
+            let learned = NoiseSpectrum::learn(48_000, &[first]).unwrap();
+            let song = |s: &NoiseSpectrum| {
+                let bins = &s.power()[4000 * 8192 / 48_000..5500 * 8192 / 48_000];
+                bins.iter().sum::<f32>()
+            };
+            let mut tracker = NoiseTracker::new(48_000, 1);
+            tracker.follow(&learned);
+            for piece in then.chunks(4800) {
+                errors_db(&mut tracker, &[piece.to_vec()], 1.0);
+                let db = 10.0 * (song(tracker.estimate()) / song(&learned)).log10();
+                assert!(db > -0.5, "{seed}: {db:.1} dB");
+            }
+        }
     }
 
     #[test]

@@ -51,6 +51,13 @@ const EXTRA_PER_DB: f32 = 0.6;
 const ALONE_PER_DB: f32 = 1.0;
 /// ... up to this, in dB.
 const MOST_EXTRA_DB: f32 = 10.0;
+// As above, crickets under guitar at 0 dB 26.5 dB with 2 dB, 34.7 with 1 dB, drops 5.1 and 7.3; a machine that is off for most of the
+// time under a flute at 20 dB 24.0 dB out, 20.3 if taken for chirps.
+
+/// A band that is so far above the mean of all, in dB, chirps, ...
+const CHIRPS_DB: f32 = 1.0;
+/// ... unless that mean is this high: a machine that was switched on or off.
+const SWITCHED_DB: f32 = 8.0;
 
 /// Standard deviation of the level of a noise over time, band by band, beyond that of steady noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,14 +91,29 @@ impl Unsteadiness {
         &self.db
     }
 
+    fn mean_db(&self) -> f32 {
+        self.db.iter().sum::<f32>() / BANDS as f32
+    }
+
+    /// How far a band is above what comes and goes everywhere, in dB.
+    fn alone_db(&self, band: usize) -> f32 {
+        self.db[band] - self.mean_db().max(COMES_AND_GOES_DB)
+    }
+
+    /// Whether the noise is silent for much of the time in a band, and less so in the others: crickets, birds, a squeaking chair.
+    pub(super) fn chirps(&self, band: usize) -> bool {
+        self.alone_db(band) > CHIRPS_DB && self.mean_db() < SWITCHED_DB
+    }
+
     /// Factor for the noise power of each band.
     fn caution(&self) -> [f32; BANDS] {
-        let mean = self.db.iter().sum::<f32>() / BANDS as f32;
-        self.db.map(|u| {
+        let mean = self.mean_db();
+        std::array::from_fn(|band| {
+            let u = self.db[band];
             let beyond = u + WEIGHT_OF_MEAN * (mean - u) - IGNORED_DB;
             let usual = (CAUTION_PER_DB * beyond).clamp(0.0, MOST_CAUTION_DB);
             let away = EXTRA_PER_DB * (u - COMES_AND_GOES_DB).max(0.0);
-            let alone = ALONE_PER_DB * (u - mean.max(COMES_AND_GOES_DB)).max(0.0);
+            let alone = ALONE_PER_DB * self.alone_db(band).max(0.0);
             libm::exp10f(0.1 * (usual + (away + alone).min(MOST_EXTRA_DB)))
         })
     }
@@ -285,6 +307,18 @@ mod tests {
         let alone = raised_db(crickets, 4080.0);
         assert!((alone - gusty - 8.0).abs() < 0.1, "{alone}");
         assert!(raised_db(crickets, 1000.0) < 0.2);
+        // That is a chirp; gusts in all bands are none, and neither is what never falls silent.
+        let chirps = |db: [f32; BANDS]| {
+            let u = Unsteadiness::from_db(&db).unwrap();
+            (0..BANDS).filter(|b| u.chirps(*b)).collect::<Vec<_>>()
+        };
+        assert_eq!(chirps(crickets), [8]);
+        assert!(chirps([9.0; BANDS]).is_empty());
+        let mut machine = [SWITCHED_DB; BANDS];
+        machine[8] = 20.0;
+        assert!(chirps(machine).is_empty());
+        crickets[8] = 4.0;
+        assert!(chirps(crickets).is_empty());
         let most = raised_db([MOST_DB; BANDS], 4080.0);
         assert!((most - gusty - 10.0).abs() < 0.01, "{most}");
     }
