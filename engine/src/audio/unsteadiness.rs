@@ -313,7 +313,7 @@ mod tests {
             (0..BANDS).filter(|b| u.chirps(*b)).collect::<Vec<_>>()
         };
         assert_eq!(chirps(crickets), [8]);
-        assert!(chirps([9.0; BANDS]).is_empty());
+        assert!(chirps([6.0; BANDS]).is_empty());
         let mut machine = [SWITCHED_DB; BANDS];
         machine[8] = 20.0;
         assert!(chirps(machine).is_empty());
