@@ -24,7 +24,7 @@ impl Promotion {
     pub fn promote(&mut self) {
         if std::mem::take(&mut self.due) && !raise() {
             self.complaints.note(Kind::NoPriority, || {
-                "no real-time priority for this user: if the sound stutters, see the README (xruns)".into()
+                "no real-time priority for this user: if the sound stutters, see cli/LIVE.md, \"When it stutters\"".into()
             });
         }
     }
