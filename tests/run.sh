@@ -19,6 +19,23 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
+# The microphone program needs header files to be built, and sound servers of its own to be tried.
+if [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  if ! command -v jackd >/dev/null 2>&1 || ! command -v pulseaudio >/dev/null 2>&1 || ! command -v pkg-config >/dev/null 2>&1 \
+    || ! pkg-config --exists alsa jack; then
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pkg-config \
+      libasound2-dev libjack-jackd2-dev jackd2 pulseaudio) >/dev/null 2>&1 || true
+  fi
+fi
+# Every command is told the same packages and features: with others, Cargo would build most libraries once more.
+all=(--locked --workspace)
+if [ "$(uname -s)" = Linux ] && ! { command -v pkg-config >/dev/null 2>&1 && pkg-config --exists alsa jack; }; then
+  live=no
+else
+  live=yes
+  all+=(--features drfm-cli/live)
+fi
+
 if cargo fmt --version >/dev/null 2>&1; then
   step "cargo fmt --all --check"
   cargo fmt --all --check
@@ -27,33 +44,26 @@ else
 fi
 if cargo clippy --version >/dev/null 2>&1; then
   step "cargo clippy"
-  cargo clippy --locked --workspace --all-targets -- -D warnings
+  cargo clippy "${all[@]}" --all-targets -- -D warnings
+  if [ $live = yes ]; then
+    # What most build has no microphone program.
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+  fi
 else
   echo "skipped: cargo clippy is not installed (rustup component add clippy)"
 fi
 step "cargo doc"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc "${all[@]}" --no-deps --quiet
 step "cargo test"
-cargo test --locked --workspace
+cargo test "${all[@]}" --lib --bins --test '[!l]*'
+cargo test "${all[@]}" --doc
 
-# The microphone program: it needs header files to be built, and sound servers of its own to be tried.
 step "drfm-live"
-if [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-  if ! command -v jackd >/dev/null 2>&1 || ! command -v pulseaudio >/dev/null 2>&1 || ! command -v pkg-config >/dev/null 2>&1 \
-    || ! pkg-config --exists alsa jack; then
-    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pkg-config \
-      libasound2-dev libjack-jackd2-dev jackd2 pulseaudio) >/dev/null 2>&1 || true
-  fi
-fi
-if [ "$(uname -s)" = Linux ] && ! { command -v pkg-config >/dev/null 2>&1 && pkg-config --exists alsa jack; }; then
+if [ $live = no ]; then
   echo "skipped: libasound2-dev, libjack-jackd2-dev and pkg-config are not installed"
 else
-  if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --locked -p drfm-cli --features live --all-targets -- -D warnings
-  fi
-  cargo test --locked -p drfm-cli --features live --lib --bin drfm-live -- live::
   # One after the other: they share the processor's patience with callbacks.
-  cargo test --locked -p drfm-cli --features live --test live_mistakes --test live_jack --test live_pulse -- --nocapture --test-threads 1
+  cargo test "${all[@]}" --test 'live_*' -- --nocapture --test-threads 1
 fi
 
 # The plugin as users get it: bundled, in hosts.
@@ -62,9 +72,10 @@ clap="$target/bundled/DRFM Denoiser.clap"
 vst3="$target/bundled/DRFM Denoiser.vst3"
 step "bundle the plugin"
 # As debug build: everything it needs was built for the tests above. Releases are made with: cargo xtask package
-cargo run --quiet --locked -p drfm-bundler -- bundle --debug --locked
+cargo build --quiet "${all[@]}" --bins
+"$target/debug/drfm-bundler" bundle --debug -- "${all[@]}" --lib
 step "the bundle in a CLAP host"
-DRFM_CLAP="$clap" cargo test --locked -p drfm-plugin --test clap_host -- every_mode a_state garbage parameters
+DRFM_CLAP="$clap" cargo test "${all[@]}" --test clap_host -- every_mode a_state garbage parameters
 
 have_python() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 step "the bundle in pedalboard (VST3)"
@@ -75,7 +86,6 @@ else
   if python3 -m venv "$venv" >/dev/null 2>&1 \
     && timeout 180 "$venv/bin/pip" install -q --disable-pip-version-check pedalboard soundfile numpy >/dev/null 2>&1 \
     && "$venv/bin/python" -c 'import pedalboard, soundfile' >/dev/null 2>&1; then
-    cargo build --quiet --locked -p drfm-cli
     "$venv/bin/python" tests/plugin/pedalboard_check.py "$vst3" "$target/debug/drfm" tests/fixtures/noisy_guitar.flac
   else
     echo "skipped: pedalboard cannot be installed"
@@ -106,7 +116,7 @@ else
     # With a simulated mouse, keyboard and file manager; large enough for an editor at twice its size.
     mkdir -p "$target/editor-pictures"
     DRFM_SCREENSHOT="$target/editor.png" DRFM_PICTURES="$target/editor-pictures" xvfb-run -a -s "-screen 0 1920x1300x24" \
-      cargo test --locked -p drfm-plugin --test editor --test editor_hand -- --nocapture --test-threads 1
+      cargo test "${all[@]}" --test editor --test editor_hand -- --nocapture --test-threads 1
     echo "pictures: $target/editor.png and $target/editor-pictures"
   else
     echo "skipped: Xvfb is not installed"

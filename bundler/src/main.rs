@@ -28,6 +28,7 @@ Options:
   --profile NAME   build with another profile of Cargo
   --to DIR         install into DIR/CLAP and DIR/VST3 instead of where hosts look
   --locked         insist that Cargo.lock is up to date
+  -- OPTIONS       anything else that `cargo build` is to be told
 ";
 
 /// The package that is bundled.
@@ -62,6 +63,7 @@ impl Arguments {
                     parsed.to = Some(folder.into());
                 }
                 "--locked" => parsed.build.push(argument),
+                "--" => parsed.build.extend(arguments.by_ref()),
                 "help" | "--help" | "-h" => parsed.command = "help".to_owned(),
                 _ if argument.starts_with('-') || !parsed.command.is_empty() => {
                     return Err(BundlerError::Usage(format!("{argument} is not understood")));
@@ -155,6 +157,8 @@ mod tests {
             parse("bundle --profile fast").unwrap().build,
             ["--profile=fast"]
         );
+        let told = parse("bundle --debug -- --workspace --lib").unwrap();
+        assert_eq!(told.build, ["--workspace", "--lib"]);
         for wrong in [
             "bundle --fast",
             "bundle install",
