@@ -85,7 +85,7 @@ fn live(options: &Options) -> Result<(), Failure> {
     }
     let beginning = Beginning {
         wanted: options.wanted(),
-        choice: Choice::new(&options.model, options.mode)?,
+        choice: Choice::new(&options.model, options.mode)?.unlinked(options.unlinked),
         learn_seconds: options.learn,
         record: options.record.clone(),
         record_raw: options.record_raw.clone(),

@@ -230,3 +230,32 @@ fn noise_files_of_another_rate_work_and_pictures_are_drawn() {
     let picture = image::open(folder.path().join("p.png")).unwrap();
     assert!(picture.width() > 500 && picture.height() > 500);
 }
+
+#[test]
+fn two_instruments_left_and_right_can_be_cleaned_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (left, right) = (music(48_000, 2.0, 4), music(48_000, 2.0, 5));
+    let both: Vec<f32> = left
+        .iter()
+        .zip(&right)
+        .flat_map(|(l, r)| [*l, *r])
+        .collect();
+    for (name, channels, samples) in [("l", 1, &left), ("r", 1, &right), ("both", 2, &both)] {
+        write_wav(
+            &folder.path().join(format!("{name}.wav")),
+            48_000,
+            channels,
+            0,
+            samples,
+        );
+    }
+    let run = |input: &str, output: &str, more: &str| {
+        let command = format!("denoise {input}.wav -o {output}.wav --mode live {more}");
+        works(folder.path(), &format!("{command} {}", with_model()));
+        read_wav(&folder.path().join(format!("{output}.wav"))).1
+    };
+    let (l, r) = (run("l", "lo", ""), run("r", "ro", ""));
+    let apart: Vec<f64> = l.iter().zip(&r).flat_map(|(l, r)| [*l, *r]).collect();
+    assert!(run("both", "apart", "--unlinked") == apart);
+    assert!(run("both", "together", "") != apart);
+}

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use drfm_engine::audio::denoiser::{NoiseSource, StreamDenoiser};
 use drfm_engine::audio::model::DenoiserModel;
 use drfm_engine::audio::noise::NoiseSpectrum;
-use drfm_engine::audio::swappable::Streams;
 
 use crate::error::PluginError;
 use crate::models::{chain_for, embedded_model};
@@ -42,12 +42,12 @@ impl StreamRequest {
     }
 }
 
-/// Streams that were made, and what for.
+/// A stream that was made, and what for.
 pub struct Built {
     /// What was asked for.
     pub request: StreamRequest,
-    /// The streams.
-    pub streams: Box<Streams>,
+    /// The stream.
+    pub stream: Box<StreamDenoiser>,
 }
 
 /// The spectra that are known beside tracking, one a channel, at the stream's rate.
@@ -102,7 +102,7 @@ impl KnownNoise {
     }
 }
 
-/// Makes streams.
+/// Makes a stream.
 ///
 /// # Errors
 /// If the model cannot be used.
@@ -113,11 +113,17 @@ pub fn build(shared: &Shared, request: StreamRequest) -> Result<Built, PluginErr
         name: name.clone(),
         source,
     })?;
-    let streams = Streams::new(chain, setup.rate_hz, setup.channels, request.linked);
+    let stream = StreamDenoiser::with_linking(
+        request.linked,
+        chain,
+        setup.rate_hz,
+        setup.channels,
+        NoiseSource::Adaptive,
+    );
     shared.set_playing(&name, mode);
     Ok(Built {
         request,
-        streams: Box::new(streams),
+        stream: Box::new(stream),
     })
 }
 
@@ -142,7 +148,7 @@ pub fn build_and_deliver(shared: &Shared, settings: &Settings) {
         return;
     };
     match build(shared, StreamRequest::of(setup, settings, shared)) {
-        Ok(built) => deliver(shared, Delivery::Streams(built)),
+        Ok(built) => deliver(shared, Delivery::Stream(built)),
         Err(error) => shared.complain(&error),
     }
 }

@@ -20,7 +20,7 @@ const TRACKED_SECONDS: f32 = 3.0;
 pub struct Wishes {
     /// The host must restart the plugin: another mode, or a model with another latency.
     pub restart: bool,
-    /// Streams for other settings.
+    /// A stream for other settings.
     pub build: bool,
     /// The spectra that a session brought.
     pub read_noise: bool,
@@ -45,9 +45,9 @@ pub struct Processor {
     /// What was asked for last.
     asked: StreamRequest,
     denoiser: SwappableDenoiser,
-    /// The request of the streams on their way in.
+    /// The request of the stream on its way in.
     incoming: Option<StreamRequest>,
-    /// Streams that wait for a swap to end.
+    /// A stream that waits for a swap to end.
     waiting: Option<Built>,
     known: Box<KnownNoise>,
     asked_generation: u64,
@@ -80,7 +80,7 @@ impl Processor {
         let mut new = Self {
             request: built.request,
             asked: built.request,
-            denoiser: SwappableDenoiser::new(built.streams),
+            denoiser: SwappableDenoiser::new(built.stream),
             incoming: None,
             waiting: None,
             asked_generation: known.generation,
@@ -193,12 +193,12 @@ impl Processor {
         if self.has_room()
             && let Some(built) = self.waiting.take()
         {
-            self.take_streams(built, wishes);
+            self.take_stream(built, wishes);
         }
         while self.waiting.is_none() && self.has_room() {
             match self.shared.deliveries.pop() {
                 None => return,
-                Some(Delivery::Streams(built)) => self.take_streams(built, wishes),
+                Some(Delivery::Stream(built)) => self.take_stream(built, wishes),
                 Some(Delivery::Noise(known)) => self.take_noise(known),
             }
         }
@@ -230,32 +230,32 @@ impl Processor {
         self.freeze_pending = false;
     }
 
-    fn take_streams(&mut self, built: Built, wishes: &mut Wishes) {
+    fn take_stream(&mut self, built: Built, wishes: &mut Wishes) {
         let last = self.incoming.unwrap_or(self.request);
         // What was made for other settings than those of now came too late.
         if built.request != self.asked || built.request == last {
-            self.retire(Retired::Streams(built.streams));
+            self.retire(Retired::Stream(built.stream));
             return;
         }
-        if built.streams.latency_samples() != self.denoiser.latency_samples() {
+        if built.stream.latency_samples() != self.denoiser.latency_samples() {
             self.shared.set_restart_pending(true);
             wishes.restart = true;
-            self.retire(Retired::Streams(built.streams));
+            self.retire(Retired::Stream(built.stream));
             return;
         }
         if !self.denoiser.can_swap() {
             self.waiting = Some(built);
             return;
         }
-        match self.denoiser.swap_in(built.streams) {
+        match self.denoiser.swap_in(built.stream) {
             Ok(()) => self.incoming = Some(built.request),
-            Err(refused) => self.retire(Retired::Streams(refused)),
+            Err(refused) => self.retire(Retired::Stream(refused)),
         }
     }
 
     fn finish_swap(&mut self) {
         if let Some(old) = self.denoiser.take_retired() {
-            self.retire(Retired::Streams(old));
+            self.retire(Retired::Stream(old));
             if let Some(request) = self.incoming.take() {
                 self.request = request;
             }

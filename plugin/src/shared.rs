@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
+use drfm_engine::audio::denoiser::StreamDenoiser;
 use drfm_engine::audio::model::Mode;
 use drfm_engine::audio::noise::NoiseSpectrum;
-use drfm_engine::audio::swappable::Streams;
 
 use crate::builder::{Built, KnownNoise};
 use crate::error::PluginError;
@@ -20,16 +20,16 @@ use drfm_engine::realtime::noise_board::NoiseBoard;
 
 /// Something made in the background for the audio thread.
 pub enum Delivery {
-    /// New streams.
-    Streams(Built),
+    /// A new stream.
+    Stream(Built),
     /// Noise spectra.
     Noise(Box<KnownNoise>),
 }
 
 /// Something the audio thread no longer needs.
 pub enum Retired {
-    /// Streams that were replaced, or came too late.
-    Streams(Box<Streams>),
+    /// A stream that was replaced, or came too late.
+    Stream(Box<StreamDenoiser>),
     /// Noise spectra that were replaced.
     Noise(Box<KnownNoise>),
 }

@@ -77,6 +77,9 @@ pub struct Arguments {
     /// How far to take the noise down, in dB: 0 changes nothing, 100 takes all of it.
     #[arg(long, value_name = "DB", default_value_t = FULL_AMOUNT_DB, value_parser = parse_amount, allow_negative_numbers = true)]
     amount_db: f32,
+    /// Clean each channel by itself instead of two as one picture: for two instruments, left and right.
+    #[arg(long)]
+    unlinked: bool,
     /// Write what is taken away instead of what is left.
     #[arg(long)]
     residual: bool,

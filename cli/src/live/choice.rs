@@ -1,8 +1,8 @@
 //! The model and mode that play, and the next ones.
 
+use drfm_engine::audio::denoiser::{NoiseSource, StreamDenoiser};
 use drfm_engine::audio::embedded;
 use drfm_engine::audio::model::{DenoiserModel, Mode};
-use drfm_engine::audio::swappable::Streams;
 
 use crate::failure::Failure;
 use crate::models::{Loaded, load_denoiser};
@@ -12,6 +12,7 @@ pub struct Choice {
     name: String,
     model: Box<DenoiserModel>,
     mode: Mode,
+    linked: bool,
     /// What the key for the next model goes through.
     names: Vec<String>,
 }
@@ -53,8 +54,16 @@ impl Choice {
             name: name.to_owned(),
             model,
             mode,
+            linked: true,
             names,
         })
+    }
+
+    /// The same, with each channel by itself if `unlinked`.
+    #[must_use]
+    pub const fn unlinked(mut self, unlinked: bool) -> Self {
+        self.linked = !unlinked;
+        self
     }
 
     /// Name of the model, without folders.
@@ -99,19 +108,23 @@ impl Choice {
         Ok(())
     }
 
-    /// Streams of it.
+    /// A stream of it.
     ///
     /// # Errors
     /// If the model lacks the mode.
-    pub fn streams(&self, rate_hz: u32, channels: usize) -> Result<Box<Streams>, Failure> {
+    pub fn stream(&self, rate_hz: u32, channels: usize) -> Result<Box<StreamDenoiser>, Failure> {
         let chain = self.model.chain(self.mode).map_err(Failure::of)?;
-        Ok(Box::new(Streams::new(chain, rate_hz, channels, true)))
+        let noise = NoiseSource::Adaptive;
+        let stream = StreamDenoiser::with_linking(self.linked, chain, rate_hz, channels, noise);
+        Ok(Box::new(stream))
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use drfm_engine::rng::StableRng;
+
     use super::*;
 
     #[test]
@@ -139,7 +152,30 @@ mod tests {
             names.push(choice.name());
         }
         assert_eq!(names, ["general", "guitar", "flute", "general"]);
-        assert!(choice.streams(48_000, 2).is_ok());
+        assert!(choice.stream(48_000, 2).is_ok());
         assert!(Choice::new("bagpipe", None).is_err());
+    }
+
+    #[test]
+    fn two_instruments_are_cleaned_apart_if_that_is_asked_for() {
+        let mut rng = StableRng::new(3, 0);
+        let mut sound = |hz: f32| -> Vec<f32> {
+            let at = |i: usize| (i as f32 / 48_000.0 * hz * std::f32::consts::TAU).sin();
+            (0..144_000)
+                .map(|i| 0.1 * at(i) + 0.01 * rng.normal() as f32)
+                .collect()
+        };
+        let (left, right) = (sound(220.0), sound(330.0));
+        let run = |unlinked: bool, channels: &[&[f32]]| {
+            let choice = Choice::new("general", None).unwrap().unlinked(unlinked);
+            let mut stream = choice.stream(48_000, channels.len()).unwrap();
+            let mut out: Vec<Vec<f32>> = channels.iter().map(|c| c.to_vec()).collect();
+            let mut block: Vec<&mut [f32]> = out.iter_mut().map(|c| &mut c[..]).collect();
+            stream.process(&mut block);
+            out.swap_remove(0)
+        };
+        let alone = run(false, &[&left]);
+        assert!(run(true, &[&left, &right]) == alone);
+        assert!(run(false, &[&left, &right]) != alone);
     }
 }

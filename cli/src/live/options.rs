@@ -61,6 +61,9 @@ pub struct Options {
     /// How far the noise is taken down; without it, wholly.
     #[arg(long, value_name = "DB", value_parser = parse_amount, allow_negative_numbers = true)]
     pub amount_db: Option<f32>,
+    /// Clean each channel by itself instead of two as one picture: for two instruments, left and right.
+    #[arg(long)]
+    pub unlinked: bool,
     /// The first seconds are noise alone: learn it there. Without this, it is tracked while you play.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub learn: Option<f64>,

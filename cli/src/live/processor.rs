@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use drfm_engine::audio::denoiser::StreamDenoiser;
 use drfm_engine::audio::noise::NoiseSpectrum;
 use drfm_engine::audio::noise_learner::NoiseLearner;
-use drfm_engine::audio::swappable::{Streams, SwappableDenoiser};
+use drfm_engine::audio::swappable::SwappableDenoiser;
 
 use super::shared::{Noise, Shared};
 
@@ -26,10 +27,10 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Starts with `streams`; what is known about the noise from before is taken up. Allocates.
+    /// Starts with `stream`; what is known about the noise from before is taken up. Allocates.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, streams: Box<Streams>) -> Self {
-        let (rate_hz, channels) = (streams.rate_hz(), streams.channels());
+    pub fn new(shared: Arc<Shared>, stream: Box<StreamDenoiser>) -> Self {
+        let (rate_hz, channels) = (stream.rate_hz(), stream.channels());
         let at = |noise: Option<Vec<NoiseSpectrum>>| {
             noise.map(|spectra| {
                 (0..channels)
@@ -38,7 +39,7 @@ impl Processor {
                     .collect::<Vec<_>>()
             })
         };
-        let mut denoiser = SwappableDenoiser::new(streams);
+        let mut denoiser = SwappableDenoiser::new(stream);
         denoiser.set(shared.amount_db(), shared.output(), 0.0);
         denoiser.settle();
         let learned = at(shared.learned.read());
@@ -107,15 +108,15 @@ impl Processor {
         let room = self.shared.retired.len() + 2 <= self.shared.retired.capacity();
         if room
             && self.denoiser.can_swap()
-            && let Some(streams) = self.shared.deliveries.pop()
-            && let Err(refused) = self.denoiser.swap_in_changing_latency(streams)
+            && let Some(stream) = self.shared.deliveries.pop()
+            && let Err(refused) = self.denoiser.swap_in_changing_latency(stream)
         {
             self.retire(refused);
         }
     }
 
-    fn retire(&self, streams: Box<Streams>) {
-        if let Err(refused) = self.shared.retired.push(streams) {
+    fn retire(&self, stream: Box<StreamDenoiser>) {
+        if let Err(refused) = self.shared.retired.push(stream) {
             // There is room, see `receive`; if there ever is none, a leak is better than freeing here.
             std::mem::forget(refused);
         }
@@ -216,8 +217,8 @@ mod tests {
         let shared = Arc::new(Shared::default());
         let choice = Choice::new("general", Some(Mode::Instant)).unwrap();
         let start = || {
-            let streams = choice.streams(RATE_HZ, 1).unwrap();
-            Processor::new(Arc::clone(&shared), streams)
+            let stream = choice.stream(RATE_HZ, 1).unwrap();
+            Processor::new(Arc::clone(&shared), stream)
         };
         let mut rng = StableRng::new(8, 0);
         let mut processor = start();
@@ -237,7 +238,7 @@ mod tests {
         processor.denoiser.assume_noise(0, &spectrum);
         let fixed = reduction_db(&mut processor, &mut rng, 0.015, 3);
         println!(
-            "as learned {quiet:.1} dB, 9.5 dB louder {loud:.1} dB, with new streams {again:.1} dB, not followed {fixed:.1} dB"
+            "as learned {quiet:.1} dB, 9.5 dB louder {loud:.1} dB, with a new stream {again:.1} dB, not followed {fixed:.1} dB"
         );
         assert!(loud > fixed + 6.0 && again > fixed + 6.0);
         shared.forget_noise();

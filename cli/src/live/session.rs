@@ -448,9 +448,9 @@ impl Session {
     fn exchange(&self, face: &mut dyn Face) {
         match self
             .choice
-            .streams(self.plan.input.rate_hz, self.plan.channels)
+            .stream(self.plan.input.rate_hz, self.plan.channels)
         {
-            Ok(streams) => drop(self.shared.deliveries.force_push(streams)),
+            Ok(stream) => drop(self.shared.deliveries.force_push(stream)),
             Err(e) => face.event(&Event::Warning(e.to_string())),
         }
     }
@@ -607,10 +607,10 @@ fn open_streams(
     probe: Option<Probe>,
 ) -> Result<Box<dyn Running>, Failure> {
     let rate_hz = plan.input.rate_hz;
-    let streams = choice.streams(rate_hz, plan.channels)?;
+    let stream = choice.stream(rate_hz, plan.channels)?;
     // What was meant for the streams before does not fit any more.
     while shared.deliveries.pop().is_some() {}
-    let processor = Processor::new(Arc::clone(shared), streams);
+    let processor = Processor::new(Arc::clone(shared), stream);
     let bridged = match &plan.output {
         None => None,
         Some(output) => {

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
-use drfm_engine::audio::denoiser::Output;
-use drfm_engine::audio::swappable::Streams;
+use drfm_engine::audio::denoiser::{Output, StreamDenoiser};
 use drfm_engine::realtime::meters::Meters;
 use drfm_engine::realtime::noise_board::NoiseBoard;
 
@@ -80,10 +79,10 @@ pub struct Shared {
     forget: AtomicBool,
     noise: AtomicU8,
     learn_frames: AtomicU64,
-    /// Streams that are to take over.
-    pub deliveries: ArrayQueue<Box<Streams>>,
+    /// A stream that is to take over.
+    pub deliveries: ArrayQueue<Box<StreamDenoiser>>,
     /// Streams that are no longer needed.
-    pub retired: ArrayQueue<Box<Streams>>,
+    pub retired: ArrayQueue<Box<StreamDenoiser>>,
     /// Levels.
     pub meters: Meters,
     /// The noise that is taken away.

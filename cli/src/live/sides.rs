@@ -327,10 +327,10 @@ mod tests {
             .unwrap();
             let (raw, mut raw_end) = RingBuffer::new(1 << 20);
             let (clean, mut clean_end) = RingBuffer::new(1 << 14);
-            let streams = choice.streams(48_000, 2).unwrap();
+            let stream = choice.stream(48_000, 2).unwrap();
             let mut input = InputSide::new(
                 Arc::clone(&shared),
-                Processor::new(Arc::clone(&shared), streams),
+                Processor::new(Arc::clone(&shared), stream),
                 Some(to_bridge),
                 Taps { raw, clean },
                 (2, device_channels),
@@ -365,7 +365,7 @@ mod tests {
                     550 => assert_eq!(shared.noise(), Noise::Learned),
                     560 => {
                         choice.next_mode();
-                        let _ = shared.deliveries.push(choice.streams(48_000, 2).unwrap());
+                        let _ = shared.deliveries.push(choice.stream(48_000, 2).unwrap());
                     }
                     700 => shared.set_output(Output::Removed),
                     800 => shared.set_amount_db(12.0),

@@ -34,7 +34,7 @@ pub(super) const BROKEN_ABOVE: f32 = 1e4;
 
 /// A denoiser for a stream of any number of channels, in pairs (see [`super::pair`]).
 ///
-/// A pair is heard as one picture; a channel left over by itself.
+/// A pair is heard as one picture; a channel left over by itself, and so is every channel of an unlinked stream.
 pub struct StreamDenoiser {
     rate_hz: u32,
     channels: usize,
@@ -71,11 +71,25 @@ impl StreamDenoiser {
     /// need; not for the audio thread.
     #[must_use]
     pub fn new(chain: &Chain, rate_hz: u32, channels: usize, noise: NoiseSource) -> Self {
+        Self::with_linking(true, chain, rate_hz, channels, noise)
+    }
+
+    /// The same; unless `linked`, each channel by itself, as it would come out of a stream of its own. Allocates; not for the
+    /// audio thread.
+    #[must_use]
+    pub fn with_linking(
+        linked: bool,
+        chain: &Chain,
+        rate_hz: u32,
+        channels: usize,
+        noise: NoiseSource,
+    ) -> Self {
+        let together = if linked { MAX_CHANNELS } else { 1 };
         let channels = channels.max(1);
         let groups: Vec<Group> = (0..channels)
-            .step_by(MAX_CHANNELS)
+            .step_by(together)
             .map(|first_channel| {
-                let count = MAX_CHANNELS.min(channels - first_channel);
+                let count = together.min(channels - first_channel);
                 Group {
                     first_channel,
                     channels: count,

@@ -285,6 +285,31 @@ fn reset_gives_a_new_stream_and_linked_twins_stay_twins() {
 }
 
 #[test]
+fn channels_that_are_not_linked_are_streams_of_their_own() {
+    let input: Vec<Vec<f32>> = (0..3).map(|c| music(48_000, 3.0, c)).collect();
+    for mode in [Mode::Live, Mode::Best] {
+        let chain = chain(mode);
+        let all = |linked: bool| {
+            let noise = NoiseSource::Adaptive;
+            let mut stream = StreamDenoiser::with_linking(linked, &chain, 48_000, 3, noise);
+            run(&mut stream, &input, || 333)
+        };
+        let (linked, unlinked) = (all(true), all(false));
+        for (channel, x) in input.iter().enumerate() {
+            let mut alone = StreamDenoiser::new(&chain, 48_000, 1, NoiseSource::Adaptive);
+            let alone = run(&mut alone, std::slice::from_ref(x), || 333).remove(0);
+            assert!(unlinked[channel] == alone, "{mode:?}: {channel}");
+            // The third has no other.
+            assert_eq!(
+                linked[channel] == alone,
+                channel == 2,
+                "{mode:?}: {channel}"
+            );
+        }
+    }
+}
+
+#[test]
 fn many_channels_and_odd_rates() {
     let chain = chain(Mode::Live);
     for (rate_hz, channels) in [(8_000, 1), (11_025, 3), (192_000, 2), (48_000, 8)] {

@@ -59,6 +59,8 @@ pub struct FileJob {
     pub noise: FileNoise,
     /// Whether the level of a learned noise is followed when it changes.
     pub follow_level: bool,
+    /// Whether pairs of channels are heard as one picture, or each channel by itself.
+    pub linked: bool,
     /// How deep the noise is taken down, see [`super::denoiser::StreamDenoiser::set_amount_db`].
     pub amount_db: f32,
     /// What is written.
@@ -237,7 +239,7 @@ pub fn denoise_file(
         (tracking.estimates(), Some(tracking))
     };
     drop(beginning);
-    let mut denoiser = method.stream(spec.rate_hz, spec.channels, &spectra)?;
+    let mut denoiser = method.stream(spec.rate_hz, spec.channels, job.linked, &spectra)?;
     denoiser.start_with_hum(&hum);
     denoiser.start_with(job.amount_db, job.heard);
     let latency = denoiser.latency_samples();
@@ -392,7 +394,7 @@ pub fn denoise_channels(
         }
         SignalNoise::Fixed(spectra) => (spectra, None),
     };
-    let mut denoiser = method.stream(rate_hz, channels.len(), &spectra)?;
+    let mut denoiser = method.stream(rate_hz, channels.len(), true, &spectra)?;
     denoiser.start_with_hum(&hum);
     let latency = denoiser.latency_samples();
     let mut signals: Vec<Vec<f32>> = channels.iter().map(|c| c[..length].to_vec()).collect();

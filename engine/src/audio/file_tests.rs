@@ -556,6 +556,7 @@ fn hum_is_out_of_a_recording_from_its_first_sample() {
             ..read_all(folder.at("in.wav"), u64::MAX).unwrap()
         })),
         follow_level: false,
+        linked: true,
         amount_db: 100.0,
         heard: Output::Denoised,
     };

@@ -53,8 +53,8 @@ impl Method {
         beginning.iter().enumerate().map(primed).collect()
     }
 
-    /// A stream that takes the noise for known: one spectrum for all channels, or one a channel. Allocates; not for the
-    /// audio thread.
+    /// A stream that takes the noise for known: one spectrum for all channels, or one a channel; `linked`: pairs of channels are
+    /// heard as one picture (on windows of samples none are). Allocates; not for the audio thread.
     ///
     /// # Errors
     /// [`WaveformError::Rate`] if a waveform model has another sample rate.
@@ -62,13 +62,15 @@ impl Method {
         &self,
         rate_hz: u32,
         channels: usize,
+        linked: bool,
         noise: &[NoiseSpectrum],
     ) -> Result<MethodStream, WaveformError> {
         let noise = NoiseSource::Known(noise.to_vec());
         Ok(match self {
-            Self::Spectral(chain) => MethodStream::Spectral(Box::new(StreamDenoiser::new(
-                chain, rate_hz, channels, noise,
-            ))),
+            Self::Spectral(chain) => {
+                let stream = StreamDenoiser::with_linking(linked, chain, rate_hz, channels, noise);
+                MethodStream::Spectral(Box::new(stream))
+            }
             Self::Waveform(kernel) => MethodStream::Waveform(Box::new(WaveformStream::new(
                 Arc::clone(kernel),
                 rate_hz,

@@ -1,7 +1,7 @@
 //! A running denoiser whose model can be changed while it plays: a stream of the new model hears along until it is
 //! ready, takes over in a short crossfade, and the old one is handed back to be dropped elsewhere.
 
-use super::denoiser::{Chain, NoiseSource, Output, StreamDenoiser};
+use super::denoiser::{Output, StreamDenoiser};
 use super::noise::NoiseSpectrum;
 use super::stages::PIECE;
 
@@ -12,149 +12,18 @@ const FADE_SECONDS: f32 = 0.03;
 /// Time constant of gain changes in seconds.
 const TRIM_SECONDS: f32 = 0.005;
 
-/// The streams of all channels: one that links them, or one each.
-pub struct Streams {
-    streams: Vec<StreamDenoiser>,
-    channels: usize,
-}
-
-impl Streams {
-    /// Streams through `chain` that track the noise blindly. Allocates everything they will ever need.
-    #[must_use]
-    pub fn new(chain: &Chain, rate_hz: u32, channels: usize, linked: bool) -> Self {
-        let channels = channels.max(1);
-        let new = |n| StreamDenoiser::new(chain, rate_hz, n, NoiseSource::Adaptive);
-        Self {
-            streams: if linked {
-                vec![new(channels)]
-            } else {
-                (0..channels).map(|_| new(1)).collect()
-            },
-            channels,
-        }
-    }
-
-    /// Samples that the output lags the input.
-    #[must_use]
-    pub fn latency_samples(&self) -> usize {
-        self.streams
-            .first()
-            .map_or(0, StreamDenoiser::latency_samples)
-    }
-
-    /// Sample rate in Hz.
-    #[must_use]
-    pub fn rate_hz(&self) -> u32 {
-        self.streams.first().map_or(0, StreamDenoiser::rate_hz)
-    }
-
-    /// Number of channels.
-    #[must_use]
-    pub const fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// The stream that treats a channel, and the channel's number there.
-    fn of_channel(&mut self, channel: usize) -> Option<(&mut StreamDenoiser, usize)> {
-        if self.streams.len() == 1 {
-            return self.streams.first_mut().map(|s| (s, channel));
-        }
-        self.streams.get_mut(channel).map(|s| (s, 0))
-    }
-
-    /// See [`StreamDenoiser::present_noise`].
-    #[must_use]
-    pub fn present_noise(&self, channel: usize) -> Option<&NoiseSpectrum> {
-        if self.streams.len() == 1 {
-            return self.streams.first()?.present_noise(channel);
-        }
-        self.streams.get(channel)?.present_noise(0)
-    }
-
-    fn assume_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
-        if let Some((stream, c)) = self.of_channel(channel) {
-            stream.assume_noise(c, noise);
-        }
-    }
-
-    fn follow_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
-        if let Some((stream, c)) = self.of_channel(channel) {
-            stream.follow_noise(c, noise);
-        }
-    }
-
-    fn set_tracking(&mut self, on: bool) {
-        for stream in &mut self.streams {
-            stream.set_tracking(on);
-        }
-    }
-
-    fn take_tracking_from(&mut self, other: &mut Self) {
-        self.with_each_channel_of(other, StreamDenoiser::take_tracking_from);
-    }
-
-    fn take_hum_from(&mut self, other: &mut Self) {
-        self.with_each_channel_of(other, StreamDenoiser::take_hum_from);
-    }
-
-    fn with_each_channel_of(
-        &mut self,
-        other: &mut Self,
-        take: fn(&mut StreamDenoiser, usize, &mut StreamDenoiser, usize),
-    ) {
-        for channel in 0..self.channels {
-            if let (Some((mine, c)), Some((theirs, d))) =
-                (self.of_channel(channel), other.of_channel(channel))
-            {
-                take(mine, c, theirs, d);
-            }
-        }
-    }
-
-    fn set(&mut self, amount_db: f32, output: Output) {
-        for stream in &mut self.streams {
-            stream.set_amount_db(amount_db);
-            stream.set_output(output);
-        }
-    }
-
-    fn settle(&mut self) {
-        for stream in &mut self.streams {
-            stream.settle();
-        }
-    }
-
-    fn reset(&mut self) {
-        for stream in &mut self.streams {
-            stream.reset();
-        }
-    }
-
-    fn process(&mut self, block: &mut [&mut [f32]]) {
-        if self.streams.len() == 1 {
-            if let Some(stream) = self.streams.first_mut() {
-                stream.process(block);
-            }
-            return;
-        }
-        for (stream, channel) in self.streams.iter_mut().zip(block) {
-            stream.process(&mut [&mut **channel]);
-        }
-    }
-}
-
 /// A new stream on its way in.
 struct Incoming {
-    streams: Box<Streams>,
+    stream: Box<StreamDenoiser>,
     /// Samples it has heard.
     heard: usize,
 }
 
-/// Streams that can be exchanged while they play. Except for [`Self::new`] nothing here allocates, locks or waits.
+/// A stream that can be exchanged while it plays. Except for [`Self::new`] nothing here allocates, locks or waits.
 pub struct SwappableDenoiser {
-    current: Box<Streams>,
+    current: Box<StreamDenoiser>,
     incoming: Option<Incoming>,
-    retired: Option<Box<Streams>>,
+    retired: Option<Box<StreamDenoiser>>,
     tracking: bool,
     amount_db: f32,
     output: Output,
@@ -166,13 +35,13 @@ pub struct SwappableDenoiser {
 }
 
 impl SwappableDenoiser {
-    /// Starts with `streams`, tracking the noise. Allocates.
+    /// Starts with `stream`, tracking the noise. Allocates.
     #[must_use]
-    pub fn new(streams: Box<Streams>) -> Self {
+    pub fn new(stream: Box<StreamDenoiser>) -> Self {
         let mut new = Self {
-            second: vec![vec![0.0; PIECE]; streams.channels()],
-            trim_share: 1.0 - libm::expf(-1.0 / (TRIM_SECONDS * streams.rate_hz().max(1) as f32)),
-            current: streams,
+            second: vec![vec![0.0; PIECE]; stream.channels()],
+            trim_share: 1.0 - libm::expf(-1.0 / (TRIM_SECONDS * stream.rate_hz().max(1) as f32)),
+            current: stream,
             incoming: None,
             retired: None,
             tracking: true,
@@ -185,9 +54,9 @@ impl SwappableDenoiser {
         new
     }
 
-    /// The streams that are heard.
+    /// The stream that is heard.
     #[must_use]
-    pub const fn current(&self) -> &Streams {
+    pub const fn current(&self) -> &StreamDenoiser {
         &self.current
     }
 
@@ -202,9 +71,10 @@ impl SwappableDenoiser {
     pub fn set(&mut self, amount_db: f32, output: Output, trim_db: f32) {
         self.amount_db = amount_db;
         self.output = output;
-        self.current.set(amount_db, output);
-        if let Some(incoming) = &mut self.incoming {
-            incoming.streams.set(amount_db, output);
+        let incoming = self.incoming.as_mut().map(|i| &mut i.stream);
+        for stream in [&mut self.current].into_iter().chain(incoming) {
+            stream.set_amount_db(amount_db);
+            stream.set_output(output);
         }
         self.trim_target = if output == Output::Bypass || trim_db == 0.0 {
             1.0
@@ -217,7 +87,7 @@ impl SwappableDenoiser {
     pub fn settle(&mut self) {
         self.current.settle();
         if let Some(incoming) = &mut self.incoming {
-            incoming.streams.settle();
+            incoming.stream.settle();
         }
         self.trim = self.trim_target;
     }
@@ -233,7 +103,7 @@ impl SwappableDenoiser {
         self.tracking = true;
         self.current.follow_noise(channel, noise);
         if let Some(incoming) = &mut self.incoming {
-            incoming.streams.assume_noise(channel, noise);
+            incoming.stream.assume_noise(channel, noise);
         }
     }
 
@@ -241,26 +111,26 @@ impl SwappableDenoiser {
     pub fn assume_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
         self.current.assume_noise(channel, noise);
         if let Some(incoming) = &mut self.incoming {
-            incoming.streams.assume_noise(channel, noise);
+            incoming.stream.assume_noise(channel, noise);
         }
     }
 
-    /// Whether [`Self::swap_in`] would take streams.
+    /// Whether [`Self::swap_in`] would take a stream.
     #[must_use]
     pub const fn can_swap(&self) -> bool {
         self.incoming.is_none() && self.retired.is_none()
     }
 
-    /// Lets `streams` take over as soon as they are warm. They must have the rate, channels and latency of the present
-    /// ones, and [`Self::can_swap`] must be true; otherwise they come back.
+    /// Lets `stream` take over as soon as it is warm. It must have the rate, channels and latency of the present
+    /// one, and [`Self::can_swap`] must be true; otherwise it comes back.
     ///
     /// # Errors
-    /// The streams, if they cannot be taken.
-    pub fn swap_in(&mut self, streams: Box<Streams>) -> Result<(), Box<Streams>> {
-        if streams.latency_samples() == self.current.latency_samples() {
-            self.swap_in_changing_latency(streams)
+    /// The stream, if it cannot be taken.
+    pub fn swap_in(&mut self, stream: Box<StreamDenoiser>) -> Result<(), Box<StreamDenoiser>> {
+        if stream.latency_samples() == self.current.latency_samples() {
+            self.swap_in_changing_latency(stream)
         } else {
-            Err(streams)
+            Err(stream)
         }
     }
 
@@ -268,31 +138,32 @@ impl SwappableDenoiser {
     /// later than the other.
     ///
     /// # Errors
-    /// The streams, if they cannot be taken.
+    /// The stream, if it cannot be taken.
     pub fn swap_in_changing_latency(
         &mut self,
-        mut streams: Box<Streams>,
-    ) -> Result<(), Box<Streams>> {
-        let fits = streams.channels() == self.current.channels()
-            && streams.rate_hz() == self.current.rate_hz();
+        mut stream: Box<StreamDenoiser>,
+    ) -> Result<(), Box<StreamDenoiser>> {
+        let fits = stream.channels() == self.current.channels()
+            && stream.rate_hz() == self.current.rate_hz();
         if !fits || !self.can_swap() {
-            return Err(streams);
+            return Err(stream);
         }
         // While it warms up it is told the noise; it takes over the tracking when it takes over.
-        streams.set_tracking(false);
-        for channel in 0..streams.channels() {
+        stream.set_tracking(false);
+        for channel in 0..stream.channels() {
             if let Some(noise) = self.current.present_noise(channel) {
-                streams.assume_noise(channel, noise);
+                stream.assume_noise(channel, noise);
             }
         }
-        streams.set(self.amount_db, self.output);
-        streams.settle();
-        self.incoming = Some(Incoming { streams, heard: 0 });
+        stream.set_amount_db(self.amount_db);
+        stream.set_output(self.output);
+        stream.settle();
+        self.incoming = Some(Incoming { stream, heard: 0 });
         Ok(())
     }
 
-    /// Streams that are no longer needed, to be dropped off the audio thread.
-    pub fn take_retired(&mut self) -> Option<Box<Streams>> {
+    /// A stream that is no longer needed, to be dropped off the audio thread.
+    pub fn take_retired(&mut self) -> Option<Box<StreamDenoiser>> {
         self.retired.take()
     }
 
@@ -310,11 +181,17 @@ impl SwappableDenoiser {
             return;
         };
         if self.tracking {
-            incoming.streams.set_tracking(true);
-            incoming.streams.take_tracking_from(&mut self.current);
+            incoming.stream.set_tracking(true);
         }
-        incoming.streams.take_hum_from(&mut self.current);
-        self.retired = Some(std::mem::replace(&mut self.current, incoming.streams));
+        for channel in 0..self.current.channels() {
+            if self.tracking {
+                incoming
+                    .stream
+                    .take_tracking_from(channel, &mut self.current);
+            }
+            incoming.stream.take_hum_from(channel, &mut self.current);
+        }
+        self.retired = Some(std::mem::replace(&mut self.current, incoming.stream));
     }
 
     /// Denoises a block of any length in place, one slice a channel.
@@ -342,7 +219,7 @@ impl SwappableDenoiser {
         let latency = self
             .incoming
             .as_ref()
-            .map_or(0, |i| i.streams.latency_samples());
+            .map_or(0, |i| i.stream.latency_samples());
         let warm = latency + (WARM_UP_SECONDS * rate_hz) as usize;
         let fade = ((FADE_SECONDS * rate_hz) as usize).max(1);
         let mut start = 0;
@@ -357,7 +234,7 @@ impl SwappableDenoiser {
                 second[..n].copy_from_slice(&channel[start..start + n]);
             }
             let mut second = Pieces::of_buffers(&mut self.second, n);
-            incoming.streams.process(second.get());
+            incoming.stream.process(second.get());
             let mut piece = Pieces::of(block, start, n);
             self.current.process(piece.get());
             for (x, y) in piece.get().iter_mut().zip(second.get().iter()) {
@@ -431,6 +308,7 @@ impl<'a> Pieces<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::denoiser::{Chain, NoiseSource};
     use crate::audio::embedded;
     use crate::audio::hum::tests::hum;
     use crate::audio::model::{DenoiserModel, Mode};
@@ -440,6 +318,10 @@ mod tests {
 
     fn model(name: &str) -> DenoiserModel {
         DenoiserModel::from_bytes(embedded::bytes(name).unwrap()).unwrap()
+    }
+
+    fn made(chain: &Chain, rate_hz: u32, channels: usize, linked: bool) -> StreamDenoiser {
+        StreamDenoiser::with_linking(linked, chain, rate_hz, channels, NoiseSource::Adaptive)
     }
 
     /// Two channels of a decaying chord in noise.
@@ -477,7 +359,7 @@ mod tests {
         let model = model("guitar");
         let chain = model.chain(Mode::Live).unwrap();
         let mut plain = StreamDenoiser::new(chain, RATE_HZ, 2, NoiseSource::Adaptive);
-        let streams = Box::new(Streams::new(chain, RATE_HZ, 2, true));
+        let streams = Box::new(made(chain, RATE_HZ, 2, true));
         let mut swappable = SwappableDenoiser::new(streams);
         let (mut a, mut b) = (sound(1.0), sound(1.0));
         let n = a[0].len();
@@ -493,7 +375,7 @@ mod tests {
         for mode in [Mode::Live, Mode::Balanced] {
             for linked in [true, false] {
                 let streams = |m: &DenoiserModel, linked| {
-                    Box::new(Streams::new(m.chain(mode).unwrap(), RATE_HZ, 2, linked))
+                    Box::new(made(m.chain(mode).unwrap(), RATE_HZ, 2, linked))
                 };
                 let mut denoiser = SwappableDenoiser::new(streams(&guitar, true));
                 let mut only_old = SwappableDenoiser::new(streams(&guitar, true));
@@ -549,12 +431,7 @@ mod tests {
     fn streams_that_do_not_fit_are_refused() {
         let guitar = model("guitar");
         let streams = |mode, rate_hz, channels| {
-            Box::new(Streams::new(
-                guitar.chain(mode).unwrap(),
-                rate_hz,
-                channels,
-                true,
-            ))
+            Box::new(made(guitar.chain(mode).unwrap(), rate_hz, channels, true))
         };
         let mut denoiser = SwappableDenoiser::new(streams(Mode::Live, RATE_HZ, 2));
         assert!(
@@ -570,7 +447,7 @@ mod tests {
     #[test]
     fn another_mode_takes_over_with_its_own_latency() {
         let guitar = model("guitar");
-        let streams = |mode| Box::new(Streams::new(guitar.chain(mode).unwrap(), RATE_HZ, 2, true));
+        let streams = |mode| Box::new(made(guitar.chain(mode).unwrap(), RATE_HZ, 2, true));
         let mut denoiser = SwappableDenoiser::new(streams(Mode::Instant));
         // Bypass shows the latency to the sample.
         denoiser.set(0.0, Output::Bypass, 0.0);
@@ -598,9 +475,8 @@ mod tests {
     #[test]
     fn the_noise_that_was_tracked_is_kept_across_a_swap() {
         let (guitar, flute) = (model("guitar"), model("flute"));
-        let streams = |m: &DenoiserModel| {
-            Box::new(Streams::new(m.chain(Mode::Live).unwrap(), RATE_HZ, 2, true))
-        };
+        let streams =
+            |m: &DenoiserModel| Box::new(made(m.chain(Mode::Live).unwrap(), RATE_HZ, 2, true));
         let mut denoiser = SwappableDenoiser::new(streams(&guitar));
         let mut out = sound(8.0);
         let n = out[0].len();
@@ -636,7 +512,7 @@ mod tests {
     fn trim_is_smooth_and_bypass_does_without_it() {
         let guitar = model("guitar");
         let chain = guitar.chain(Mode::Instant).unwrap();
-        let mut denoiser = SwappableDenoiser::new(Box::new(Streams::new(chain, RATE_HZ, 1, true)));
+        let mut denoiser = SwappableDenoiser::new(Box::new(made(chain, RATE_HZ, 1, true)));
         denoiser.set(0.0, Output::Denoised, 0.0);
         denoiser.settle();
         let mut x = vec![vec![0.5f32; 48_000]];
@@ -660,7 +536,7 @@ mod tests {
         let guitar = model("guitar");
         let streams = || {
             let chain = guitar.chain(Mode::Live).unwrap();
-            let mut streams = Box::new(Streams::new(chain, RATE_HZ, 1, true));
+            let mut streams = Box::new(made(chain, RATE_HZ, 1, true));
             // Nothing but the canceller takes it out.
             streams.set_tracking(false);
             streams.assume_noise(0, &NoiseSpectrum::white(RATE_HZ, 1e-9));

@@ -127,6 +127,7 @@ pub fn plan(arguments: &Arguments) -> Result<Vec<Task>, Failure> {
                 format: arguments.bits.map(Bits::format),
                 noise: noise.clone(),
                 follow_level: !arguments.noise_fixed,
+                linked: !arguments.unlinked,
                 amount_db: arguments.amount_db,
                 heard: if arguments.residual {
                     Output::Removed

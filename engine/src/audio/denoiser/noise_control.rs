@@ -79,15 +79,15 @@ impl StreamDenoiser {
         self.initial.get(channel)
     }
 
-    /// Goes on tracking in `channel` where `other`, a tracking stream of the same rate that is about to end, left off in
-    /// its `other_channel`. Never allocates.
-    pub fn take_tracking_from(&mut self, channel: usize, other: &mut Self, other_channel: usize) {
+    /// Goes on tracking in `channel` where `other`, a tracking stream of the same rate that is about to end, left off
+    /// there. Never allocates.
+    pub fn take_tracking_from(&mut self, channel: usize, other: &mut Self) {
         if self.rate_hz != other.rate_hz {
             return;
         }
         let (Some(mine), Some(theirs)) = (
             self.trackers.get_mut(channel),
-            other.trackers.get_mut(other_channel),
+            other.trackers.get_mut(channel),
         ) else {
             return;
         };
@@ -96,10 +96,9 @@ impl StreamDenoiser {
         mine.expect_from(self.lowest_hz);
         theirs.expect_from(other.lowest_hz);
         self.following = other.following;
-        if let (Some(mine), Some(theirs)) = (
-            self.initial.get_mut(channel),
-            other.initial.get(other_channel),
-        ) {
+        if let (Some(mine), Some(theirs)) =
+            (self.initial.get_mut(channel), other.initial.get(channel))
+        {
             mine.copy_from(theirs);
         }
         if !mine.has_estimate() {
@@ -115,14 +114,13 @@ impl StreamDenoiser {
         }
     }
 
-    /// Goes on taking hum out of `channel` where `other`, which hears the same and is about to end, left off in its
-    /// `other_channel`. Never allocates.
-    pub fn take_hum_from(&mut self, channel: usize, other: &mut Self, other_channel: usize) {
+    /// Goes on taking hum out of `channel` where `other`, which hears the same and is about to end, left off there.
+    /// Never allocates.
+    pub fn take_hum_from(&mut self, channel: usize, other: &mut Self) {
         if self.rate_hz != other.rate_hz {
             return;
         }
-        if let (Some(mine), Some(theirs)) =
-            (self.hum.get_mut(channel), other.hum.get_mut(other_channel))
+        if let (Some(mine), Some(theirs)) = (self.hum.get_mut(channel), other.hum.get_mut(channel))
         {
             std::mem::swap(mine, theirs);
         }
