@@ -46,6 +46,7 @@ pub mod spectrogram;
 pub mod stages;
 pub mod step;
 pub mod stft;
+pub mod surge;
 pub mod swappable;
 pub mod tracking;
 pub mod trainer;

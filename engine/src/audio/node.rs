@@ -16,6 +16,7 @@ use super::pair::{PairTurns, Turn};
 use super::rumble_limit::RumbleLimit;
 use super::step::{SpectralStep, StepConfig};
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
+use super::surge::SurgeFollower;
 
 /// The amplitude that stands for noise of which nothing is known. So large that the frames whitened with it weigh nothing
 /// in any running average: were they whitened with next to nothing, the averages would take seconds to forget them, and
@@ -82,6 +83,7 @@ pub struct Node {
     assumed: AssumedNoise,
     /// One a channel.
     rumble: Vec<RumbleLimit>,
+    surges: Vec<SurgeFollower>,
     scratch: TransformScratch,
     /// `[signal * channels + channel]`.
     history: Vec<History>,
@@ -91,7 +93,7 @@ pub struct Node {
     /// Noise amplitude per channel and bin, and its inverse.
     amplitude: Vec<Vec<f32>>,
     inverse: Vec<Vec<f32>>,
-    /// `inverse` as it was when the frame began.
+    /// `inverse` as it was when the frame began, lowered where the noise surges.
     whitening: Vec<Vec<f32>>,
     /// Hops that pass before noise of which nothing was known is known here too, and how many are left per channel.
     delay_hops: usize,
@@ -155,6 +157,9 @@ impl Node {
             assumed: AssumedNoise::new(shape, rate_hz, lowest_hz),
             rumble: (0..channels)
                 .map(|_| RumbleLimit::new(shape, rate_hz, lowest_hz))
+                .collect(),
+            surges: (0..channels)
+                .map(|_| SurgeFollower::new(shape, rate_hz))
                 .collect(),
             history: vec![History::new(shape.window + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
@@ -286,6 +291,9 @@ impl Node {
         for r in &mut self.rumble {
             r.clear();
         }
+        for s in &mut self.surges {
+            s.clear();
+        }
         for h in &mut self.history {
             h.clear();
         }
@@ -337,12 +345,14 @@ impl Node {
         self.transform
             .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
         let slot = newest_mut(&mut self.steps[channel], signal);
-        let whitening = &self.whitening[channel];
-        if signal == 0 && self.used[self.frame % self.used.len()][channel].first() != Some(&UNKNOWN)
-        {
+        let whitening = &mut self.whitening[channel];
+        let depth = self.used.len();
+        let amplitude = &mut self.used[self.frame % depth][channel];
+        if signal == 0 && amplitude.first() != Some(&UNKNOWN) {
             self.rumble[channel].apply(whitening, &mut self.spectrum);
+            self.surges[channel].apply(&self.spectrum, amplitude, whitening);
         }
-        for ((o, y), i) in slot.iter_mut().zip(&self.spectrum).zip(whitening) {
+        for ((o, y), i) in slot.iter_mut().zip(&self.spectrum).zip(&*whitening) {
             *o = y * i;
         }
     }

@@ -1,0 +1,317 @@
+//! Surges of the noise: a fan swells, a gust comes, rain falls harder for some tenths of a second.
+
+use realfft::num_complex::Complex32;
+
+use super::noise_level::quantile;
+use super::stft::FrameShape;
+
+// MEASUREMENTS
+
+/// Bands begin here, in Hz, or at so many bins: below, partials leave no room between them.
+const FIRST_HZ: f32 = 500.0;
+const FIRST_BIN: f32 = 43.0;
+/// Width of a band in Hz, in bins and as a share of its frequency, whichever is largest.
+const WIDTH_HZ: f32 = 1000.0;
+const WIDTH_BINS: f32 = 43.0;
+const WIDTH_SHARE: f32 = 0.15;
+/// Every so many bins are looked at.
+const STRIDE: usize = 2;
+/// Time constant in seconds over which powers are averaged.
+const SMOOTH_SECONDS: f32 = 0.04;
+/// The quantile over a band's bins that stands for the noise between the partials, and how far it is below the mean of noise, in dB.
+const LOW_QUANTILE: f32 = 0.4;
+const LOW_BELOW_MEAN_DB: f32 = 0.9;
+/// If this one is further above the mean than in noise, in dB, there is music in the band, ...
+const HIGH_QUANTILE: f32 = 0.7;
+const HIGH_ABOVE_MEAN_DB: f32 = 1.0;
+/// ... which takes so many dB off the rise for each that it is.
+const PENALTY: f32 = 1.5;
+/// A rise up to this, in dB, is chance. What is beyond counts with this slope, until all of the rise does.
+const IGNORED_DB: f32 = 1.2;
+const SLOPE: f32 = 2.0;
+/// Most that is believed, in dB.
+const MOST_DB: f32 = 8.0;
+/// Noise that is so far below the music, in dB between the means of their powers over all bins, is left as it is known to be: what
+/// rises there is breath, or the noise of a pick ...
+const DROWNED_DB: f32 = -15.0;
+/// ... and so much above that it is fully believed to surge.
+const FADE_DB: f32 = 8.0;
+/// A bin counts as music when its power is this much above that of the noise there, ...
+const MUSIC: f32 = 8.0;
+/// ... for this time constant, in seconds.
+const MUSIC_SECONDS: f32 = 1.0;
+/// Larger powers count as this, so that a broken sample is soon forgotten.
+const MOST_POWER: f32 = 1e12;
+
+/// Follows the noise of frames that are being whitened where it is louder for a moment than it is known to be.
+///
+/// Music fills some bins of a band, noise all of them: when a low quantile of the bins of a broad band rises and a high one no more
+/// than it, the noise there has become louder, unless there is so much music that this could be a part of it. It only ever
+/// raises what the noise is taken to be. Meant for noisy frames on their way into a step, one after the other.
+pub struct SurgeFollower {
+    /// First bin of each band, and one past the last; empty if the bins are too few.
+    edges: Vec<usize>,
+    keep: f32,
+    /// Powers relative to the noise, averaged over time.
+    smoothed: Vec<f32>,
+    keep_music: f32,
+    music: f32,
+    begun: bool,
+    /// Factor for the amplitude of the noise in each band.
+    factor: Vec<f32>,
+    sorting: Vec<f32>,
+}
+
+impl SurgeFollower {
+    /// For frames of a shape. Allocates; not for the audio thread.
+    #[must_use]
+    pub fn new(shape: FrameShape, rate_hz: u32) -> Self {
+        let bin_hz = rate_hz as f32 / shape.window as f32;
+        let hop_seconds = shape.hop as f32 / rate_hz as f32;
+        let last = shape.bins().saturating_sub(1) as f32;
+        let mut edges = Vec::new();
+        let mut at = FIRST_BIN.max(FIRST_HZ / bin_hz);
+        while at < last {
+            edges.push(at as usize);
+            at += WIDTH_BINS.max(WIDTH_HZ / bin_hz).max(WIDTH_SHARE * at);
+        }
+        // What is left over belongs to the band before it.
+        edges.pop();
+        if !edges.is_empty() {
+            edges.push(last as usize);
+        }
+        Self {
+            keep: libm::expf(-hop_seconds / SMOOTH_SECONDS),
+            smoothed: vec![0.0; shape.bins()],
+            keep_music: libm::expf(-hop_seconds / MUSIC_SECONDS),
+            music: 0.0,
+            begun: false,
+            factor: vec![1.0; edges.len().saturating_sub(1)],
+            sorting: Vec::with_capacity(shape.bins()),
+            edges,
+        }
+    }
+
+    /// Takes in the next frame, not whitened yet, and raises `amplitude`, that of the noise in each bin, where the noise surges,
+    /// and lowers `whitening`, its inverse. Never allocates.
+    pub fn apply(&mut self, spectrum: &[Complex32], amplitude: &mut [f32], whitening: &mut [f32]) {
+        if self.factor.is_empty() {
+            return;
+        }
+        self.take_frame(spectrum, whitening);
+        let mut calm = true;
+        for band in 0..self.factor.len() {
+            let rise_db = self.rise_db(band, amplitude);
+            calm &= rise_db <= 0.0;
+            self.factor[band] = libm::exp10f(0.05 * rise_db);
+        }
+        if !calm {
+            self.raise(amplitude, whitening);
+        }
+    }
+
+    /// Averages the powers, and finds out how much music there is.
+    fn take_frame(&mut self, spectrum: &[Complex32], whitening: &[f32]) {
+        let keep = if self.begun { self.keep } else { 0.0 };
+        self.begun = true;
+        let mut music = 0.0;
+        for ((s, y), w) in self.smoothed.iter_mut().zip(spectrum).zip(whitening) {
+            let power = y.norm_sqr();
+            let above_noise = power * w * w;
+            *s = keep * *s + (1.0 - keep) * above_noise.min(MOST_POWER);
+            music += if above_noise > MUSIC { power } else { 0.0 };
+        }
+        self.music = music.max(self.keep_music * self.music).min(f32::MAX);
+    }
+
+    /// How much louder than it is known to be the noise of a band is taken to be, in dB.
+    fn rise_db(&mut self, band: usize, amplitude: &[f32]) -> f32 {
+        let bins = self.edges[band]..self.edges[band + 1];
+        let mut noise = 0.0;
+        self.sorting.clear();
+        for f in bins.step_by(STRIDE) {
+            self.sorting.push(self.smoothed[f - 1..f + 2].iter().sum());
+            noise += amplitude[f] * amplitude[f];
+        }
+        let count = self.sorting.len() as f32;
+        let low = decibels(quantile(&mut self.sorting, LOW_QUANTILE) / 3.0) + LOW_BELOW_MEAN_DB;
+        if low <= IGNORED_DB {
+            return 0.0;
+        }
+        let high = decibels(quantile(&mut self.sorting, HIGH_QUANTILE) / 3.0) - HIGH_ABOVE_MEAN_DB;
+        let rise = low - PENALTY * (high - low).max(0.0);
+        let noise = noise / count * self.smoothed.len() as f32;
+        let above_music = decibels(noise / self.music.max(f32::MIN_POSITIVE));
+        let share = ((above_music - DROWNED_DB) / FADE_DB).clamp(0.0, 1.0);
+        share * (SLOPE * (rise - IGNORED_DB)).min(rise).clamp(0.0, MOST_DB)
+    }
+
+    /// Applies the factors of the bands, from the centre of one to that of the next.
+    fn raise(&self, amplitude: &mut [f32], whitening: &mut [f32]) {
+        let centre = |b: usize| 0.5 * (self.edges[b] + self.edges[b + 1]) as f32;
+        let last = self.factor.len() - 1;
+        let mut b = 0;
+        let bins = amplitude.iter_mut().zip(whitening).enumerate();
+        for (f, (a, w)) in bins.skip(self.edges[0]) {
+            let x = f as f32;
+            while b < last && x > centre(b + 1) {
+                b += 1;
+            }
+            let (low, high) = (self.factor[b], self.factor[(b + 1).min(last)]);
+            let mut factor = low;
+            if high != low {
+                let t = (x - centre(b)) / (centre(b + 1) - centre(b));
+                factor += t.clamp(0.0, 1.0) * (high - low);
+            }
+            *a *= factor;
+            *w /= factor;
+        }
+    }
+
+    /// Forgets what was heard. Never allocates.
+    pub fn clear(&mut self) {
+        self.begun = false;
+        self.music = 0.0;
+    }
+}
+
+fn decibels(power: f32) -> f32 {
+    10.0 * libm::log10f(power.max(f32::MIN_POSITIVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::StableRng;
+
+    const SHORT: FrameShape = FrameShape {
+        window: 4096,
+        synthesis: 4096,
+        hop: 512,
+    };
+    const LIVE: FrameShape = FrameShape {
+        window: 1024,
+        synthesis: 384,
+        hop: 128,
+    };
+
+    /// Frames of white noise of power 1 a bin, `gain_db(seconds)` louder, with music of so much power in single bins; how much
+    /// louder the noise at 6 kHz is taken to be, one value a frame.
+    fn followed_db(
+        shape: FrameShape,
+        gain_db: impl Fn(f32) -> f32,
+        music: impl Fn(f32, usize) -> f32,
+    ) -> Vec<(f32, f32)> {
+        let mut rng = StableRng::new(4, 0);
+        let mut follower = SurgeFollower::new(shape, 48_000);
+        let at = 6000 * shape.window / 48_000;
+        let frames = 48_000 / shape.hop;
+        (0..frames)
+            .map(|m| {
+                let t = m as f32 / frames as f32;
+                let gain = libm::exp10f(0.05 * gain_db(t)) * 0.5f32.sqrt();
+                let spectrum: Vec<Complex32> = (0..shape.bins())
+                    .map(|f| {
+                        let noise = Complex32::new(rng.normal() as f32, rng.normal() as f32);
+                        noise * gain + music(t, f).sqrt()
+                    })
+                    .collect();
+                let mut amplitude = vec![1.0; shape.bins()];
+                let mut whitening = amplitude.clone();
+                follower.apply(&spectrum, &mut amplitude, &mut whitening);
+                for (a, w) in amplitude.iter().zip(&whitening) {
+                    assert!((a * w - 1.0).abs() < 1e-5);
+                }
+                assert_eq!(amplitude[20], 1.0);
+                (t, 20.0 * amplitude[at].log10())
+            })
+            .collect()
+    }
+
+    /// Mean of the values from one moment to another.
+    fn mean(values: &[(f32, f32)], from: f32, to: f32) -> f32 {
+        let chosen: Vec<f32> = values
+            .iter()
+            .filter(|(t, _)| (from..to).contains(t))
+            .map(|(_, v)| *v)
+            .collect();
+        chosen.iter().sum::<f32>() / chosen.len() as f32
+    }
+
+    fn none(_: f32, _: usize) -> f32 {
+        0.0
+    }
+
+    fn burst(t: f32) -> f32 {
+        if (0.3..0.7).contains(&t) { 6.0 } else { 0.0 }
+    }
+
+    #[test]
+    fn steady_noise_is_left_as_it_is_known_to_be() {
+        for shape in [SHORT, LIVE] {
+            let db = followed_db(shape, |_| 0.0, none);
+            let moved = db.iter().filter(|(_, v)| *v > 0.0).count();
+            println!("{moved} of {}", db.len());
+            assert!(20 * moved < db.len());
+            // One that has become softer as well.
+            assert_eq!(mean(&followed_db(shape, |_| -6.0, none), 0.0, 1.0), 0.0);
+        }
+    }
+
+    #[test]
+    fn a_burst_is_followed_and_forgotten() {
+        for shape in [SHORT, LIVE] {
+            let db = followed_db(shape, burst, none);
+            println!("{} {}", mean(&db, 0.4, 0.7), mean(&db, 0.85, 1.0));
+            assert!((mean(&db, 0.4, 0.7) - 6.0).abs() < 1.0);
+            assert!(mean(&db, 0.85, 1.0) < 0.3);
+        }
+    }
+
+    #[test]
+    fn what_could_be_a_part_of_the_music_is_no_surge() {
+        let under = |music_db: f32| {
+            let power = libm::exp10f(0.1 * music_db) * SHORT.bins() as f32;
+            let tone = |_: f32, f: usize| if f == 40 { power } else { 0.0 };
+            mean(&followed_db(SHORT, burst, tone), 0.4, 0.7)
+        };
+        let (soft, between, loud) = (under(0.0), under(10.0), under(20.0));
+        println!("{soft} {between} {loud}");
+        assert!(soft > 5.0);
+        assert!((1.0..soft - 1.0).contains(&between));
+        assert_eq!(loud, 0.0);
+    }
+
+    #[test]
+    fn partials_are_no_surge() {
+        // Every twelfth bin and those beside it, 20 dB above the noise, all of them a little softer than a second of noise.
+        let partials = |t: f32, f: usize| {
+            if burst(t) > 0.0 && (f % 12) < 4 {
+                100.0
+            } else {
+                0.0
+            }
+        };
+        let db = followed_db(SHORT, |_| 0.0, partials);
+        assert!(mean(&db, 0.0, 1.0) < 0.05, "{}", mean(&db, 0.0, 1.0));
+    }
+
+    #[test]
+    fn frames_with_too_few_bins_are_left_alone() {
+        for rate_hz in [1000, 2000, 8000, 192_000] {
+            for window in [16, 64, 170, 1024, 8192] {
+                let shape = FrameShape {
+                    window,
+                    synthesis: window,
+                    hop: window / 8,
+                };
+                let mut follower = SurgeFollower::new(shape, rate_hz);
+                let spectrum = vec![Complex32::new(f32::MAX, f32::NAN); shape.bins()];
+                let mut amplitude = vec![1.0; shape.bins()];
+                let mut whitening = amplitude.clone();
+                follower.apply(&spectrum, &mut amplitude, &mut whitening);
+                assert!(amplitude.iter().chain(&whitening).all(|x| x.is_finite()));
+            }
+        }
+    }
+}
