@@ -18,6 +18,7 @@
 //!
 //! Before anything else, [`audio::hum`] takes mains hum and other steady combs of tones out of the samples. Two channels of a
 //! picture are turned into what they share and the rest by [`audio::pair`].
+//! Noise is found or followed by [`audio::noise_tracker`], and where it is louder for a moment by [`audio::surge`].
 //! How sound becomes x_k: [`audio::step`] picks a bin's timestep by its local SNR, turns and scales its patch, and takes
 //! the predicted noise away; [`audio::recipe`] holds every tuned number of it.
 //!

@@ -1,7 +1,7 @@
 //! The reverse chain with any number of steps: the last step is repeated on its own estimate.
 //!
 //! A whole signal at a time with one noise spectrum, so that a chain of any length needs no stream of its own; with
-//! as many steps as the mode has it does what the stream does (a test compares them).
+//! as many steps as the mode has it does what the stream does in noise that does not surge (a test compares them).
 
 use realfft::num_complex::Complex32;
 
