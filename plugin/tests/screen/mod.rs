@@ -300,7 +300,7 @@ impl<'a> Hand<'a> {
         self.move_to(from, 0);
         self.button(BUTTON_PRESS_EVENT, from, 1, 0);
         // A hand stays for a moment: the picture in which the button is down must still show what it is on.
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(400));
         for step in 1..=8 {
             let between = |a: i16, b: i16| a + (b - a) * step / 8;
             self.move_to((between(from.0, to.0), between(from.1, to.1)), 1 << 8);
