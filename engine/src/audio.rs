@@ -2,6 +2,7 @@
 pub mod analyser;
 pub mod assumed_noise;
 pub mod augment;
+mod band_factors;
 pub mod chain;
 pub mod clip_file;
 pub mod context;

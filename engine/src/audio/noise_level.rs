@@ -1,5 +1,6 @@
 //! Following the level of a noise whose spectrum is known: fans surge, wind gusts, a gain is turned.
 
+use super::band_factors::BetweenBands;
 use super::noise::{FLOOR, NoiseSpectrum};
 use super::unsteadiness::Bands;
 
@@ -283,23 +284,11 @@ impl LevelFollower {
             out.copy_from(reference);
             return;
         }
-        let centre = |b: usize| 0.5 * (self.edges[b] + self.edges[b + 1]) as f32;
-        let last = self.gain.len() - 1;
-        let mut b = 0;
+        let mut between = BetweenBands::new(&self.edges);
         let bins = out.power.iter_mut().zip(reference.power());
         for (f, ((o, r), line)) in bins.zip(&self.line).enumerate() {
-            let x = f as f32;
-            while b < last && x > centre(b + 1) {
-                b += 1;
-            }
             let gains = if *line { &self.line_gain } else { &self.gain };
-            let (low, high) = (gains[b], gains[(b + 1).min(last)]);
-            let mut gain = low;
-            if high != low {
-                let t = (x - centre(b)) / (centre(b + 1) - centre(b));
-                gain += t.clamp(0.0, 1.0) * (high - low);
-            }
-            *o = (r * gain).max(FLOOR);
+            *o = (r * between.at(f, gains)).max(FLOOR);
         }
         out.unsteadiness = reference.unsteadiness;
     }
@@ -317,7 +306,8 @@ fn recently(recent: &[Vec<f32>], frames: usize, band: usize, sorting: &mut Vec<f
     quantile(sorting, RECENT_QUANTILE)
 }
 
-fn decibels(power: f32) -> f32 {
+/// A power in dB, no less than -90.
+pub(super) fn decibels(power: f32) -> f32 {
     10.0 * libm::log10f(power.max(1e-9))
 }
 

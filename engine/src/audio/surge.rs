@@ -2,7 +2,8 @@
 
 use realfft::num_complex::Complex32;
 
-use super::noise_level::quantile;
+use super::band_factors::BetweenBands;
+use super::noise_level::{decibels, quantile};
 use super::stft::FrameShape;
 
 // Three guitar and two flute recordings of `train`, first 4 s, noise learned from 2 s of it, 0, 10 and 20 dB, SNR of `best` against
@@ -159,21 +160,10 @@ impl SurgeFollower {
 
     /// Applies the factors of the bands, from the centre of one to that of the next.
     fn raise(&self, amplitude: &mut [f32], whitening: &mut [f32]) {
-        let centre = |b: usize| 0.5 * (self.edges[b] + self.edges[b + 1]) as f32;
-        let last = self.factor.len() - 1;
-        let mut b = 0;
+        let mut between = BetweenBands::new(&self.edges);
         let bins = amplitude.iter_mut().zip(whitening).enumerate();
         for (f, (a, w)) in bins.skip(self.edges[0]) {
-            let x = f as f32;
-            while b < last && x > centre(b + 1) {
-                b += 1;
-            }
-            let (low, high) = (self.factor[b], self.factor[(b + 1).min(last)]);
-            let mut factor = low;
-            if high != low {
-                let t = (x - centre(b)) / (centre(b + 1) - centre(b));
-                factor += t.clamp(0.0, 1.0) * (high - low);
-            }
+            let factor = between.at(f, &self.factor);
             *a *= factor;
             *w /= factor;
         }
@@ -184,10 +174,6 @@ impl SurgeFollower {
         self.begun = false;
         self.music = 0.0;
     }
-}
-
-fn decibels(power: f32) -> f32 {
-    10.0 * libm::log10f(power.max(f32::MIN_POSITIVE))
 }
 
 #[cfg(test)]
