@@ -88,15 +88,7 @@ impl LevelFollower {
     /// A follower for spectra of `bins` bins. Allocates everything it will ever need.
     #[must_use]
     pub fn new(bins: usize) -> Self {
-        let mut edges = vec![FIRST_BIN.min(bins.saturating_sub(1))];
-        let mut width = FIRST_WIDTH;
-        let mut at = FIRST_BIN as f32;
-        while at + 1.5 * width < bins as f32 {
-            at += width;
-            edges.push(at as usize);
-            width *= WIDTH_RATIO;
-        }
-        edges.push(bins);
+        let edges = level_bands(bins);
         let bands = edges.len() - 1;
         Self {
             smoothed: vec![0.0; bins],
@@ -292,6 +284,20 @@ impl LevelFollower {
         }
         out.unsteadiness = reference.unsteadiness;
     }
+}
+
+/// First bins of the bands in which a level is measured, and one past the last bin.
+pub(super) fn level_bands(bins: usize) -> Vec<usize> {
+    let mut edges = vec![FIRST_BIN.min(bins.saturating_sub(1))];
+    let mut width = FIRST_WIDTH;
+    let mut at = FIRST_BIN as f32;
+    while at + 1.5 * width < bins as f32 {
+        at += width;
+        edges.push(at as usize);
+        width *= WIDTH_RATIO;
+    }
+    edges.push(bins);
+    edges
 }
 
 /// What changes of level are not taken for chance, in dB.

@@ -2,6 +2,7 @@
 
 use realfft::num_complex::Complex32;
 
+use super::floor_memory::FloorMemory;
 use super::line_follower::LineFollower;
 use super::minima::{BIAS, Minima};
 use super::noise::{KEPT, NoiseSpectrum};
@@ -50,9 +51,9 @@ enum Phase {
 
 /// Tracks the noise of a stream.
 ///
-/// Blindly, by minimum statistics (see [`Minima`]), raised where a learned [`NoiseFloor`] sees noise that they miss; lines that
-/// stand still as mains hum does come back in after that. Or from a spectrum that was learned before. Either is then followed in
-/// level, band by band, and faster than a search for minima can.
+/// Blindly, by minimum statistics (see [`Minima`]), raised where a learned [`NoiseFloor`] sees noise that they miss, limited where
+/// dense music would pass for noise (see [`FloorMemory`]); lines that stand still as mains hum does come back in after that. Or from
+/// a spectrum that was learned before. Either is then followed in level, band by band, and faster than a search for minima can.
 pub struct NoiseTracker {
     transform: FrameTransform,
     scratch: TransformScratch,
@@ -64,9 +65,10 @@ pub struct NoiseTracker {
     spectrum: Vec<Complex32>,
     power: Vec<f32>,
     minima: Minima,
+    memory: FloorMemory,
     /// Learned estimates of the noise of each bin, if the model could be read.
     floor: Option<NoiseFloor>,
-    /// The quantile of the minima, times [`BIAS`], and the estimate in the making.
+    /// The quantile of the minima, times [`BIAS`], and at last the estimate before it is limited; and the estimate in the making.
     quantile: Vec<f32>,
     next: NoiseSpectrum,
     phase: Phase,
@@ -98,6 +100,7 @@ impl NoiseTracker {
             spectrum: vec![Complex32::default(); shape.bins()],
             power: vec![0.0; shape.bins()],
             minima: Minima::new(shape.bins()),
+            memory: FloorMemory::new(shape.bins()),
             floor: embedded().map(|model| NoiseFloor::new(model, shape.bins(), bin_hz)),
             quantile: vec![0.0; shape.bins()],
             next: NoiseSpectrum::white(rate_hz, 0.0),
@@ -246,10 +249,16 @@ impl NoiseTracker {
                 let until = self.level.bands_until(share).max(done);
                 for band in done..until {
                     self.level.take_band(band, &self.spectrum_at_rest);
+                    if self.reference == Reference::Found {
+                        self.memory.take_band(band, self.minima.smoothed());
+                    }
                 }
                 self.phase = Phase::Level { done: until, from };
                 if at_border {
                     self.level.finish_frame();
+                    if self.reference == Reference::Found {
+                        self.memory.finish_frame();
+                    }
                     self.level
                         .apply_into(&self.spectrum_at_rest, &mut self.estimate);
                     if self.reference == Reference::Learned {
@@ -322,8 +331,12 @@ impl NoiseTracker {
         if let Some(floor) = &self.floor {
             self.next.unsteadiness = floor.unsteadiness();
         }
+        // Lines stand out from what is around them, be that noise or music.
+        self.quantile.copy_from_slice(&self.next.power);
+        self.memory.limit(&mut self.next.power);
         // Before rumble is added, in which the first harmonics would drown.
-        self.lines.add_lines(self.minima.lowest(), &mut self.next);
+        self.lines
+            .add_lines(self.minima.lowest(), &self.quantile, &mut self.next.power);
         self.rumble.add_to(&mut self.next, self.minima.lowest());
         self.spectrum_at_rest.copy_from(&self.next);
         self.reference = Reference::Found;
@@ -390,6 +403,7 @@ impl NoiseTracker {
         self.reference = Reference::Unknown;
         self.lines.clear();
         self.minima.clear();
+        self.memory.clear();
         if let Some(floor) = &mut self.floor {
             floor.clear();
         }
@@ -737,5 +751,52 @@ mod tests {
         let there = 0.01f32.powi(2) / 4.0 * 8192.0 * 2.0 / 3.0;
         let db = 10.0 * (tracker.estimate().at_hz(98.0) / there).log10();
         assert!(db < -15.0, "{db:.1} dB");
+    }
+
+    #[test]
+    fn distorted_chords_without_a_pause_are_not_taken_for_noise() {
+        let mut x = noise(48_000 * 12, 1e-4, 4);
+        for (i, x) in x.iter_mut().enumerate().skip(48_000) {
+            let t = i as f32 / 48_000.0;
+            let root = [82.4, 98.0, 110.0, 73.4][(t / 0.6) as usize % 4];
+            let strings = [1.0, 1.4983, 2.0].map(|string| (root * string * t).fract() - 0.5);
+            let loud = 6.0 * (-2.0 * (t % 0.6)).exp();
+            *x += 0.1 * (loud * strings.iter().sum::<f32>()).tanh();
+        }
+        let mut tracker = NoiseTracker::new(48_000, 1);
+        for (second, piece) in x.chunks(48_000).enumerate() {
+            let errors = errors_db(&mut tracker, &[piece.to_vec()], 1e-8);
+            println!("{second} {errors:?}");
+            assert!(errors[0] < 30.0, "{second}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn notes_held_beside_hum_and_on_it_are_no_hum() {
+        // C#3 and F4, a twelfth beside the third harmonic of 50 Hz and on the seventh.
+        let notes = [138.6f32, 349.2];
+        let mut x = noise(48_000 * 12, 1e-4, 4);
+        for (i, x) in x.iter_mut().enumerate() {
+            let t = i as f64 / 48_000.0;
+            for h in 1..12 {
+                let turns = 50.0 * f64::from(h) * t;
+                *x += 0.002 * (std::f64::consts::TAU * turns.fract()).sin() as f32;
+            }
+            if t > 6.0 {
+                for hz in notes {
+                    *x += 0.1 * (std::f64::consts::TAU * (f64::from(hz) * t).fract()).sin() as f32;
+                }
+            }
+        }
+        let mut tracker = NoiseTracker::new(48_000, 1);
+        errors_db(&mut tracker, &[x], 1.0);
+        let power = |amplitude: f32| amplitude.powi(2) / 4.0 * 8192.0 * 2.0 / 3.0;
+        for hz in notes {
+            let db = 10.0 * (tracker.estimate().at_hz(hz) / power(0.1)).log10();
+            println!("{hz}: {db}");
+            assert!(db < -25.0, "{hz} Hz: {db:.1} dB");
+        }
+        let db = 10.0 * (tracker.estimate().at_hz(250.0) / power(0.002)).log10();
+        assert!((-2.5..5.0).contains(&db), "{db:.1} dB");
     }
 }
