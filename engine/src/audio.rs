@@ -16,7 +16,7 @@ pub mod file_error;
 #[cfg(test)]
 mod file_tests;
 pub mod find;
-mod floor_memory;
+pub mod floor_memory;
 pub mod hum;
 pub mod kernel;
 mod line_follower;

@@ -68,8 +68,8 @@ impl FloorMemory {
         }
     }
 
-    /// Looks at a band of the next frame, whose powers are smoothed over time: call this for every band, the same as those of
-    /// [`super::noise_level::LevelFollower`], then [`Self::finish_frame`]. Never allocates.
+    /// Looks at a band of the next frame, whose powers are smoothed over time: call this for every band, the same as those in which
+    /// the level is followed, then [`Self::finish_frame`]. Never allocates.
     pub fn take_band(&mut self, band: usize, smoothed: &[f32]) {
         self.sorting.clear();
         self.sorting
