@@ -24,7 +24,7 @@ const STEADY_DB: f32 = 2.5;
 const FADE_DB: f32 = 1.5;
 /// The hop of a tracker in seconds.
 const HOP_SECONDS: f32 = 0.0427;
-/// In dB per second, how fast noise is believed to rise where the floor is steady, and where it is not.
+/// How much noise is believed to rise from frame to frame, in dB: 6 dB a second more where the floor is steady, 0.1 dB everywhere.
 const RISE_DB: f32 = 6.0 * HOP_SECONDS;
 const LEAK_DB: f32 = 0.1 * HOP_SECONDS;
 /// Rises up to this, in dB, are chance.
@@ -43,9 +43,8 @@ pub struct FloorMemory {
     frames: usize,
     /// How far a rise is believed, 0 to 1.
     trust: Vec<f32>,
-    /// The noise that is remembered, in dB, once there is some.
+    /// The noise that is remembered, in dB; `f32::MAX` is none.
     held_db: Vec<f32>,
-    holds: bool,
     factor: Vec<f32>,
     sorting: Vec<f32>,
 }
@@ -60,8 +59,7 @@ impl FloorMemory {
             recent: vec![vec![0.0; bands]; WATCHED],
             frames: 0,
             trust: vec![1.0; bands],
-            held_db: vec![0.0; bands],
-            holds: false,
+            held_db: vec![f32::MAX; bands],
             factor: vec![1.0; bands],
             sorting: Vec::with_capacity(bins.max(WATCHED)),
             edges,
@@ -103,12 +101,10 @@ impl FloorMemory {
                 continue;
             }
             let now = decibels(mean);
-            let held = if self.holds { self.held_db[band] } else { now };
-            let held = now.min(held + LEAK_DB + self.trust[band] * RISE_DB);
+            let held = now.min(self.held_db[band] + LEAK_DB + self.trust[band] * RISE_DB);
             self.held_db[band] = held;
             *factor = libm::exp10f(-0.1 * (now - held - SLACK_DB).max(0.0));
         }
-        self.holds = true;
         if self.factor.iter().any(|f| *f < 1.0) {
             let mut between = BetweenBands::new(&self.edges);
             for (f, noise) in noise.iter_mut().enumerate() {
@@ -120,7 +116,7 @@ impl FloorMemory {
     /// Forgets everything. Never allocates.
     pub fn clear(&mut self) {
         self.frames = 0;
-        self.holds = false;
+        self.held_db.fill(f32::MAX);
         self.trust.fill(1.0);
     }
 }
@@ -260,6 +256,7 @@ mod tests {
             used.limit(&mut vec![1e-6; BINS]);
         }
         used.clear();
+        used.limit(&mut vec![f32::NAN; BINS]);
         let mut noise = vec![1.0; BINS];
         used.limit(&mut noise);
         assert_eq!(noise, vec![1.0; BINS]);
