@@ -28,8 +28,6 @@ pub struct LineFinder {
     /// Minima of earlier searches, newest first.
     earlier: Vec<Vec<f32>>,
     searches: usize,
-    /// The mains frequency, if it hums.
-    mains_hz: Option<f32>,
 }
 
 impl LineFinder {
@@ -40,14 +38,12 @@ impl LineFinder {
             bin_hz,
             earlier: vec![vec![0.0; bins]; SEARCHES],
             searches: 0,
-            mains_hz: None,
         }
     }
 
     /// Forgets everything. Never allocates.
     pub fn clear(&mut self) {
         self.searches = 0;
-        self.mains_hz = None;
     }
 
     /// Remembers the minima of a whole search; call it once a search. Never allocates.
@@ -59,10 +55,10 @@ impl LineFinder {
 
     /// Adds the lines in `minima`, which stand out from `around`, what may be the space between them, to `noise`. Never allocates.
     pub fn add_lines(&mut self, minima: &[f32], around: &[f32], noise: &mut [f32]) {
-        self.mains_hz = MAINS_HZ
+        let mains_hz = MAINS_HZ
             .iter()
             .find_map(|nominal| self.find_mains(*nominal as f32, minima, around));
-        if let Some(mains_hz) = self.mains_hz {
+        if let Some(mains_hz) = mains_hz {
             let highest = ((minima.len() - 1) as f32 * self.bin_hz / mains_hz) as usize;
             for h in 1..=highest {
                 self.add_harmonic(h as f32 * mains_hz, minima, around, noise);
