@@ -147,3 +147,82 @@ impl LineFinder {
         (found >= NEEDED).then(|| weighted / weights)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BIN_HZ: f32 = 48_000.0 / 8192.0;
+    const BINS: usize = 512;
+    const AROUND: f32 = 1.0;
+
+    /// Minima of noise with the main lobes of lines at these frequencies and powers.
+    fn minima(lines: &[(f32, f32)]) -> Vec<f32> {
+        (0..BINS)
+            .map(|f| {
+                let lobes = lines.iter().map(|(hz, power)| {
+                    let x = f as f32 - hz / BIN_HZ;
+                    power * libm::expf(-1.5 * x * x)
+                });
+                0.1 * AROUND + lobes.sum::<f32>()
+            })
+            .collect()
+    }
+
+    /// The noise at these frequencies after the last of several searches.
+    fn found(searches: &[Vec<f32>], hz: &[f32]) -> Vec<f32> {
+        let mut finder = LineFinder::new(BINS, BIN_HZ);
+        let (last, earlier) = searches.split_last().unwrap();
+        for minima in earlier {
+            finder.remember(minima);
+        }
+        let mut noise = vec![AROUND; BINS];
+        finder.add_lines(last, &vec![AROUND; BINS], &mut noise);
+        hz.iter()
+            .map(|hz| noise[(hz / BIN_HZ).round() as usize])
+            .collect()
+    }
+
+    fn hum() -> Vec<(f32, f32)> {
+        [50.0, 100.0, 200.0, 250.0, 300.0]
+            .map(|hz| (hz, 50.0))
+            .to_vec()
+    }
+
+    #[test]
+    fn what_sounds_beside_a_harmonic_is_no_hum() {
+        // D3 beside 150 Hz, in the bin next to it; F4 beside 350 Hz, too close to tell.
+        let mut lines = hum();
+        lines.extend([(146.8, 1000.0), (349.2, 1000.0)]);
+        let db = found(&[minima(&lines)], &[100.0, 200.0, 146.8, 349.2]);
+        assert!(db[0] > 30.0 && db[1] > 30.0, "{db:?}");
+        assert_eq!(db[2], AROUND);
+        assert!(db[3] > 500.0, "{db:?}");
+    }
+
+    #[test]
+    fn hum_is_no_louder_than_it_was() {
+        let before = minima(&[hum(), vec![(350.0, 20.0)]].concat());
+        let with_note = minima(&[hum(), vec![(349.2, 1000.0)]].concat());
+        let there = found(&[before, with_note], &[349.2])[0];
+        assert!((15.0..40.0).contains(&there), "{there}");
+    }
+
+    #[test]
+    fn lines_that_are_no_hum_stand_still_for_twenty_seconds() {
+        let line = |power: f32| minima(&[(1000.0, power)]);
+        let at = |searches: Vec<Vec<f32>>| found(&searches, &[1000.0])[0];
+        assert!(at(vec![line(50.0); 9]) > 30.0);
+        assert_eq!(at(vec![line(50.0); 7]), AROUND);
+        // Notes of its pitch sounded through two of the searches, ...
+        let mut notes = vec![line(50.0); 9];
+        notes[2] = line(1000.0);
+        notes[5] = line(1000.0);
+        assert!(at(notes.clone()) > 30.0);
+        // ... or it was the partial of a riff.
+        for m in [0, 4, 6] {
+            notes[m] = line(1000.0);
+        }
+        assert_eq!(at(notes), AROUND);
+    }
+}
