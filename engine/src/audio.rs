@@ -17,6 +17,7 @@ pub mod file_error;
 mod file_tests;
 pub mod find;
 pub mod floor_memory;
+pub mod gap;
 pub mod hum;
 pub mod kernel;
 mod line_follower;

@@ -15,6 +15,9 @@ use super::noise_level::{decibels, level_bands, quantile};
 const WATCHED: usize = 64;
 /// With fewer frames, every rise is believed.
 const FEWEST: usize = 12;
+/// After so many frames (1.4 s), a floor that has stood still is surely noise: if a rise of it would be trusted by so much.
+const KNOWN: usize = 32;
+const KNOWN_TRUST: f32 = 0.5;
 /// The quantile over a band's bins that stands for the floor between the partials.
 const LOW_QUANTILE: f32 = 0.3;
 /// A floor is as unsteady as this quantile over time of it is above its minimum, in dB. Up to this it is noise that has risen, ...
@@ -43,6 +46,8 @@ pub struct FloorMemory {
     frames: usize,
     /// How far a rise is believed, 0 to 1.
     trust: Vec<f32>,
+    /// Bands whose floor has stood still.
+    known: Vec<bool>,
     /// The noise that is remembered, in dB; `f32::MAX` is none.
     held_db: Vec<f32>,
     factor: Vec<f32>,
@@ -59,6 +64,7 @@ impl FloorMemory {
             recent: vec![vec![0.0; bands]; WATCHED],
             frames: 0,
             trust: vec![1.0; bands],
+            known: vec![false; bands],
             held_db: vec![f32::MAX; bands],
             factor: vec![1.0; bands],
             sorting: Vec::with_capacity(bins.max(WATCHED)),
@@ -83,6 +89,13 @@ impl FloorMemory {
         let lowest = self.sorting.iter().copied().fold(f32::MAX, f32::min);
         let unsteady = quantile(&mut self.sorting, USUAL_QUANTILE) - lowest;
         self.trust[band] = (1.0 - (unsteady - STEADY_DB) / FADE_DB).clamp(0.0, 1.0);
+        self.known[band] |= self.frames + 1 >= KNOWN && self.trust[band] >= KNOWN_TRUST;
+    }
+
+    /// Of each band, whether what is taken for noise there has once stood still as noise does.
+    #[must_use]
+    pub fn known(&self) -> &[bool] {
+        &self.known
     }
 
     /// Ends a frame.
@@ -118,6 +131,7 @@ impl FloorMemory {
         self.frames = 0;
         self.held_db.fill(f32::MAX);
         self.trust.fill(1.0);
+        self.known.fill(false);
     }
 }
 

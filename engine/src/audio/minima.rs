@@ -5,6 +5,8 @@ use super::sorted_window::SortedWindow;
 
 /// Time constant of the power smoothing, in hops of a quarter window (43 ms).
 const SMOOTHING: f32 = 0.75;
+/// Half width in bins of the smoothing over frequency after a gap.
+const RESUMING: usize = 4;
 /// The minimum is searched over this many stretches ...
 const STRETCHES: usize = 8;
 /// ... of this many hops each: 2.7 s in all.
@@ -24,6 +26,8 @@ pub const BIAS: f32 = 4.2;
 /// search window would otherwise pass for noise.
 pub struct Minima {
     frames: usize,
+    /// The next frame follows a gap, before which it may have been louder.
+    resumes: bool,
     smoothed: Vec<f32>,
     stretch_minimum: Vec<f32>,
     stretches: Vec<Vec<f32>>,
@@ -40,6 +44,7 @@ impl Minima {
     pub fn new(bins: usize) -> Self {
         Self {
             frames: 0,
+            resumes: false,
             smoothed: vec![0.0; bins],
             stretch_minimum: vec![f32::MAX; bins],
             stretches: vec![vec![f32::MAX; bins]; STRETCHES],
@@ -51,6 +56,12 @@ impl Minima {
 
     /// Smooths a frame's power and finds the minima; true at the end of a whole search. Never allocates.
     pub fn take_frame(&mut self, power: &[f32]) -> bool {
+        if std::mem::take(&mut self.resumes) {
+            for (f, s) in self.smoothed.iter_mut().enumerate() {
+                let near = &power[f.saturating_sub(RESUMING)..(f + RESUMING + 1).min(power.len())];
+                *s = s.min(near.iter().sum::<f32>() / near.len() as f32);
+            }
+        }
         let keep = if self.frames == 0 { 0.0 } else { SMOOTHING };
         self.frames += 1;
         for ((s, p), m) in self
@@ -74,6 +85,12 @@ impl Minima {
             }
         }
         self.frames.is_multiple_of(STRETCH_HOPS * STRETCHES)
+    }
+
+    /// What was heard before a gap says little about how loud the next frame is: where that is softer, it is smoothed over
+    /// frequency instead of over time. Never allocates.
+    pub const fn resume(&mut self) {
+        self.resumes = true;
     }
 
     /// Power smoothed over 0.17 s.

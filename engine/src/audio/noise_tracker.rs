@@ -3,6 +3,7 @@
 use realfft::num_complex::Complex32;
 
 use super::floor_memory::FloorMemory;
+use super::gap::GapFinder;
 use super::line_follower::LineFollower;
 use super::minima::{BIAS, Minima};
 use super::noise::{KEPT, NoiseSpectrum};
@@ -52,7 +53,7 @@ enum Phase {
 /// Tracks the noise of a stream.
 ///
 /// Blindly, by minimum statistics (see [`Minima`]), raised where a learned [`NoiseFloor`] sees noise that they miss, limited where
-/// dense music would pass for noise (see [`FloorMemory`]); lines that stand still as mains hum does come back in after that. Or from
+/// dense music would pass for noise (see [`FloorMemory`]), deaf to silence that no room makes (see [`GapFinder`]); lines that stand still as mains hum does come back in after that. Or from
 /// a spectrum that was learned before. Either is then followed in level, band by band, and faster than a search for minima can.
 pub struct NoiseTracker {
     transform: FrameTransform,
@@ -64,6 +65,9 @@ pub struct NoiseTracker {
     silent_run: usize,
     spectrum: Vec<Complex32>,
     power: Vec<f32>,
+    gap: GapFinder,
+    /// That every band is known.
+    everything: Vec<bool>,
     minima: Minima,
     memory: FloorMemory,
     /// Learned estimates of the noise of each bin, if the model could be read.
@@ -99,6 +103,8 @@ impl NoiseTracker {
             silent_run: 0,
             spectrum: vec![Complex32::default(); shape.bins()],
             power: vec![0.0; shape.bins()],
+            gap: GapFinder::new(shape.bins(), shape.hops_per_window()),
+            everything: vec![true; shape.bins()],
             minima: Minima::new(shape.bins()),
             memory: FloorMemory::new(shape.bins()),
             floor: embedded().map(|model| NoiseFloor::new(model, shape.bins(), bin_hz)),
@@ -295,6 +301,20 @@ impl NoiseTracker {
                 *p += y.norm_sqr() / self.history.len() as f32;
             }
         }
+        let known = match self.reference {
+            Reference::Unknown => &[],
+            Reference::Found => self.memory.known(),
+            Reference::Learned => self.everything.as_slice(),
+        };
+        if self.reference != Reference::Unknown
+            && self
+                .gap
+                .take_frame(&self.power, self.estimate.power(), known)
+        {
+            self.minima.resume();
+            self.phase = Phase::Wait;
+            return;
+        }
         if self.reference == Reference::Learned {
             self.level.begin_frame(&self.power);
             self.wandering.take_frame(&self.power);
@@ -402,6 +422,7 @@ impl NoiseTracker {
         self.phase = Phase::Wait;
         self.reference = Reference::Unknown;
         self.lines.clear();
+        self.gap.clear();
         self.minima.clear();
         self.memory.clear();
         if let Some(floor) = &mut self.floor {
@@ -537,6 +558,27 @@ mod tests {
                 10.0 * (tracker.estimate().variance() / power).log10()
             })
             .collect()
+    }
+
+    #[test]
+    fn a_gap_between_phrases_says_nothing_about_the_noise() {
+        // A second of dither of 16 bits, in noise 40 dB louder; what was learned is followed, the rest is found.
+        let pieces = [
+            noise(48_000 * 5, 1e-3, 41),
+            noise(48_000, 1.5e-5, 42),
+            noise(48_000 / 4, 1e-3, 43),
+            noise(48_000 * 4, 1e-3, 44),
+        ];
+        let learned = NoiseSpectrum::learn(48_000, &[&noise(96_000, 1e-3, 45)]).unwrap();
+        let mut following = NoiseTracker::new(48_000, 1);
+        following.follow(&learned);
+        for tracker in [&mut following, &mut NoiseTracker::new(48_000, 1)] {
+            let errors = errors_db(tracker, &pieces, 1e-6);
+            println!("{errors:?}");
+            for after in &errors[1..] {
+                assert!((after - errors[0]).abs() < 0.5, "{errors:?}");
+            }
+        }
     }
 
     #[test]
