@@ -54,7 +54,7 @@ impl GapFinder {
     }
 
     /// Whether the next frame, of these powers, says nothing about the noise, which was last taken to be `noise`; `known` is whether
-    /// that is sure, of each of the bands of [`super::noise_level`]. Never allocates.
+    /// that is sure, of each of the bands that a level is followed in. Never allocates.
     pub fn take_frame(&mut self, power: &[f32], noise: &[f32], known: &[bool]) -> bool {
         if self.is_soft(power, noise, known) {
             if power.iter().sum::<f32>() > NOTHING * power.len() as f32 {
