@@ -21,10 +21,12 @@ use crate::audio::waveform::WaveformError;
 use crate::classic::{Baseline, ClassicError, NoisePsd, REFERENCE_RATE_HZ, standard_set};
 use crate::metrics::align::{delay_samples, shifted};
 use crate::metrics::musical_noise::NoiseOnly;
+use crate::rng::StableRng;
 use crate::train::Control;
 
 mod crickets;
 mod dimmer;
+pub mod gaps;
 pub mod harm;
 mod hum;
 mod margin;
@@ -54,6 +56,9 @@ pub const LEARNED_SECONDS: f64 = 2.0;
 pub const LEARNED_SHARE: f64 = 0.4;
 /// Name of the noisy input among the methods.
 pub const NOISY: &str = "noisy input";
+
+/// Makes the stream of the dither of mixtures with gaps one that no noise has.
+const DITHER: u64 = 1 << 61;
 
 /// A clean recording.
 #[derive(Clone, Debug)]
@@ -176,6 +181,8 @@ pub struct EvalOptions {
     pub knows_noise: bool,
     /// Whether the classical denoisers are measured too.
     pub classical: bool,
+    /// Whether gaps are cut into the mixtures (see [`gaps`]).
+    pub gaps: bool,
 }
 
 /// Where a mean was taken.
@@ -331,6 +338,13 @@ pub fn evaluate(
     options: &EvalOptions,
     surroundings: &Surroundings<'_>,
 ) -> Result<Evaluation, EvalError> {
+    let with_gaps: Vec<CleanClip>;
+    let clean = if options.gaps {
+        with_gaps = clean.iter().map(gaps::cut).collect();
+        &with_gaps
+    } else {
+        clean
+    };
     let mut jobs = Vec::new();
     for noise in noises {
         for level in &options.levels_db {
@@ -345,7 +359,11 @@ pub fn evaluate(
     let results: Vec<Scores> = jobs
         .par_iter()
         .map(|(i, clip, noise, level)| {
-            let mixture = mix(clip, noise, *level, options.seed, *i as u64)?;
+            let mut mixture = mix(clip, noise, *level, options.seed, *i as u64)?;
+            if options.gaps {
+                let mut rng = StableRng::new(options.seed, *i as u64 ^ DITHER);
+                gaps::cut_mixture(&mut mixture.noisy, clip.rate_hz, &mut rng);
+            }
             let name = MixtureName {
                 clip: *i,
                 group: &clip.group,

@@ -11,7 +11,7 @@ use drfm_engine::audio::noise::NoiseSpectrum;
 use drfm_engine::classic::Baseline;
 use drfm_engine::eval::stereo::{self, Scene};
 use drfm_engine::eval::{
-    CleanClip, Contender, EvalOptions, Field, NoiseKind, NoiseSound, Surroundings,
+    CleanClip, Contender, EvalOptions, Field, NoiseKind, NoiseSound, Surroundings, evaluate,
 };
 use drfm_engine::metrics::audio::snr_db;
 use drfm_engine::rng::StableRng;
@@ -160,6 +160,7 @@ fn two_channels_as_a_pair_gain_where_they_share_music_and_lose_nowhere() {
             seed: 1,
             knows_noise,
             classical: false,
+            gaps: false,
         };
         let surroundings = Surroundings {
             clock: &|| 0.0,
@@ -206,4 +207,56 @@ fn the_swells_of_a_fan_do_not_come_through() {
     let db = 10.0 * (hiss(&out[swell.clone()]) / hiss(&noisy[swell])).log10();
     println!("{db:.1} dB");
     assert!(db < -27.0, "{db}");
+}
+
+#[test]
+fn gaps_in_a_track_do_not_bring_a_learned_noise_back() {
+    let clip = CleanClip {
+        group: "fixtures".to_owned(),
+        rate_hz: RATE_HZ,
+        samples: fixture("guitar.flac").repeat(3),
+    };
+    let model = DenoiserModel::from_bytes(embedded::bytes("guitar").unwrap()).unwrap();
+    let field = Field {
+        contenders: vec![Contender {
+            name: "live".to_owned(),
+            mode: Mode::Live,
+            denoiser: Method::Spectral(model.chain(Mode::Live).unwrap().clone()),
+            steps: None,
+            amount_db: FULL_AMOUNT_DB,
+        }],
+        peers: Vec::new(),
+    };
+    let white = NoiseKind {
+        name: "white".to_owned(),
+        sound: NoiseSound::White,
+    };
+    let gained = |gaps| {
+        let options = EvalOptions {
+            levels_db: vec![15.0],
+            seed: 1,
+            knows_noise: true,
+            classical: false,
+            gaps,
+        };
+        let surroundings = Surroundings {
+            clock: &|| 0.0,
+            go_on: &|_| Control::Continue,
+            listener: None,
+        };
+        let result = evaluate(
+            std::slice::from_ref(&clip),
+            std::slice::from_ref(&white),
+            &field,
+            &options,
+            &surroundings,
+        )
+        .unwrap();
+        let means = &result.cells[0].means;
+        means[1].snr_db - means[0].snr_db
+    };
+    let (without, with) = (gained(false), gained(true));
+    println!("{without:.2} dB, with gaps {with:.2} dB");
+    // Some of what is lost is music that was cut: 1.3 dB in all, 8.4 where gaps pass for the noise.
+    assert!(with > without - 2.5, "{without} {with}");
 }

@@ -85,6 +85,10 @@ pub struct Arguments {
     /// pair with each by itself.
     #[arg(long, conflicts_with_all = ["report", "peer", "harm", "steps"])]
     stereo: bool,
+    /// Cut a gap of a second after every two seconds of each mixture, with nothing in it but the dither of 16 bits, as between
+    /// the regions of a track.
+    #[arg(long, conflicts_with_all = ["harm", "stereo"])]
+    gaps: bool,
     /// Write a web page into this new folder: tables, curves, spectrograms and sounds of one excerpt of each instrument and
     /// noise.
     #[arg(long, value_name = "DIR")]
@@ -157,6 +161,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         seed: arguments.seed,
         knows_noise: arguments.knows_noise == YesNo::Yes,
         classical: !arguments.no_classical && !arguments.harm,
+        gaps: arguments.gaps,
     };
     let keeper = page
         .as_ref()

@@ -17,6 +17,7 @@ fn run(noise: NoiseKind, knows_noise: bool) -> Evaluation {
         seed: 3,
         knows_noise,
         classical: true,
+        gaps: false,
     };
     let surroundings = Surroundings {
         clock: &|| 0.0,
@@ -85,6 +86,7 @@ fn peers_are_aligned_and_their_failures_told() {
         seed: 1,
         knows_noise: true,
         classical: true,
+        gaps: false,
     };
     let white = [NoiseKind {
         name: "white".into(),
@@ -126,6 +128,7 @@ fn silence_and_stopping_are_told() {
         seed: 1,
         knows_noise: true,
         classical: true,
+        gaps: false,
     };
     let white = [NoiseKind {
         name: "white".into(),
