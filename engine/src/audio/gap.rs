@@ -61,6 +61,7 @@ impl GapFinder {
                 self.frames += 1;
             }
             if self.frames > BELIEVED {
+                self.reaching_back = 0;
                 return false;
             }
             self.reaching_back = self.overlap;
@@ -165,6 +166,12 @@ mod tests {
         assert!(quiet[20 + BELIEVED..].iter().all(|s| !s));
         let dither = skipped(&levels(&[(20, -60.0), (4000, -96.0)]), true);
         assert!(dither[20..].iter().all(|s| *s));
+    }
+
+    #[test]
+    fn what_sounds_in_a_room_that_has_become_quiet_is_heard_at_once() {
+        let heard = skipped(&levels(&[(20, -60.0), (100, -80.0), (20, -60.0)]), true);
+        assert!(heard[120..].iter().all(|s| !s));
     }
 
     #[test]
