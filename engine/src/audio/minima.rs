@@ -143,10 +143,51 @@ impl Minima {
     /// Forgets everything. Never allocates.
     pub fn clear(&mut self) {
         self.frames = 0;
+        self.resumes = false;
         self.smoothed.fill(0.0);
         self.stretch_minimum.fill(f32::MAX);
         for m in &mut self.stretches {
             m.fill(f32::MAX);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::StableRng;
+
+    const BINS: usize = 513;
+
+    /// Mean of the smoothed powers in dB, some frames after noise of -60 dB became noise of `then_db`.
+    fn after(then_db: f32, frames: usize, resumes: bool) -> f32 {
+        let mut minima = Minima::new(BINS);
+        let mut rng = StableRng::new(6, 0);
+        let mut hear = |minima: &mut Minima, db: f32| {
+            let level = libm::exp10f(0.1 * db);
+            let mut half = || rng.normal().powi(2) as f32;
+            let power: Vec<f32> = (0..BINS).map(|_| 0.5 * level * (half() + half())).collect();
+            minima.take_frame(&power);
+        };
+        for _ in 0..100 {
+            hear(&mut minima, -60.0);
+        }
+        if resumes {
+            minima.resume();
+        }
+        for _ in 0..frames {
+            hear(&mut minima, then_db);
+        }
+        10.0 * (minima.smoothed().iter().sum::<f32>() / BINS as f32).log10()
+    }
+
+    #[test]
+    fn what_is_softer_after_a_gap_is_believed_at_once_and_what_is_as_loud_stays() {
+        let (slow, fast) = (after(-90.0, 1, false), after(-90.0, 1, true));
+        println!("{slow:.1} {fast:.1} {:.1}", after(-60.0, 1, true));
+        assert!(slow > -63.0 && (fast + 90.0).abs() < 1.0, "{slow} {fast}");
+        // The minimum of two smooth powers is a little lower than either.
+        assert!((after(-60.0, 1, true) + 60.0).abs() < 1.5);
+        assert!((after(-60.0, 20, true) + 60.0).abs() < 0.5);
     }
 }
