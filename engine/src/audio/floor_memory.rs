@@ -92,10 +92,10 @@ impl FloorMemory {
         self.known[band] |= self.frames + 1 >= KNOWN && self.trust[band] >= KNOWN_TRUST;
     }
 
-    /// Of each band, whether what is taken for noise there has once stood still as noise does.
+    /// Whether what is taken for noise in a band has once stood still as noise does.
     #[must_use]
-    pub fn known(&self) -> &[bool] {
-        &self.known
+    pub fn known(&self, band: usize) -> bool {
+        self.known[band]
     }
 
     /// Ends a frame.
@@ -230,6 +230,33 @@ mod tests {
         let db = limited(400, level, estimate);
         assert!(db[299] < -50.0, "{}", db[299]);
         assert!((db[399] + 45.0).abs() < 0.1, "{}", db[399]);
+    }
+
+    #[test]
+    fn noise_is_known_once_it_has_stood_still_and_chords_never_are() {
+        let known_after = |frames: usize, level_db: &dyn Fn(usize) -> f32| {
+            let mut memory = FloorMemory::new(BINS);
+            let mut rng = StableRng::new(9, 0);
+            for m in 0..frames {
+                let smoothed = frame(level_db(m), &mut rng);
+                for band in 0..memory.known.len() {
+                    memory.take_band(band, &smoothed);
+                }
+                memory.finish_frame();
+            }
+            let bands = 0..memory.known.len();
+            let known: Vec<bool> = bands.map(|b| memory.known(b)).collect();
+            memory.clear();
+            assert!(!memory.known.contains(&true));
+            known
+        };
+        let all = |known: Vec<bool>, is: bool| known.iter().all(|k| *k == is);
+        assert!(all(known_after(KNOWN - 1, &|_| -60.0), false));
+        assert!(all(known_after(KNOWN, &|_| -60.0), true));
+        assert!(all(known_after(400, &chords), false));
+        // What was known stays known under music.
+        let then_chords = |m: usize| if m < 100 { -60.0 } else { chords(m) };
+        assert!(all(known_after(400, &then_chords), true));
     }
 
     #[test]

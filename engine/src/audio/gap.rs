@@ -54,8 +54,13 @@ impl GapFinder {
     }
 
     /// Whether the next frame, of these powers, says nothing about the noise, which was last taken to be `noise`; `known` is whether
-    /// that is sure, of each of the bands that a level is followed in. Never allocates.
-    pub fn take_frame(&mut self, power: &[f32], noise: &[f32], known: &[bool]) -> bool {
+    /// that is sure of a band, one of those that a level is followed in. Never allocates.
+    pub fn take_frame(
+        &mut self,
+        power: &[f32],
+        noise: &[f32],
+        known: impl Fn(usize) -> bool,
+    ) -> bool {
         if self.is_soft(power, noise, known) {
             if power.iter().sum::<f32>() > NOTHING * power.len() as f32 {
                 self.frames += 1;
@@ -73,7 +78,7 @@ impl GapFinder {
         reaches_back
     }
 
-    fn is_soft(&mut self, power: &[f32], noise: &[f32], known: &[bool]) -> bool {
+    fn is_soft(&mut self, power: &[f32], noise: &[f32], known: impl Fn(usize) -> bool) -> bool {
         let mean = |bins: &[f32]| bins.iter().sum::<f32>() / bins.len().max(1) as f32;
         for (m, e) in self.mean.iter_mut().zip(self.edges.windows(2)) {
             *m = mean(&noise[e[0]..e[1]]);
@@ -86,12 +91,12 @@ impl GapFinder {
             return false;
         }
         let (mut of, mut sure) = (0, 0);
-        for ((m, e), known) in self.mean.iter().zip(self.edges.windows(2)).zip(known) {
+        for (band, (m, e)) in self.mean.iter().zip(self.edges.windows(2)).enumerate() {
             if *m < counted {
                 continue;
             }
             of += 1;
-            if *known {
+            if known(band) {
                 sure += 1;
                 let soft = mean(&power[e[0]..e[1]]) < below * m;
                 if !soft {
@@ -129,10 +134,9 @@ mod tests {
         let mut finder = GapFinder::new(BINS, OVERLAP);
         let mut rng = StableRng::new(11, 0);
         let noise = vec![1e-6; BINS];
-        let known = vec![known; finder.mean.len()];
         levels_db
             .iter()
-            .map(|db| finder.take_frame(&frame(*db, &mut rng), &noise, &known))
+            .map(|db| finder.take_frame(&frame(*db, &mut rng), &noise, |_| known))
             .collect()
     }
 
@@ -177,32 +181,32 @@ mod tests {
     #[test]
     fn bands_that_are_always_empty_do_not_count() {
         let mut finder = GapFinder::new(BINS, OVERLAP);
-        let known = vec![true; finder.mean.len()];
+        let known = |_| true;
         let mut rng = StableRng::new(12, 0);
         let cut = |mut power: Vec<f32>| {
             power[BINS / 2..].fill(1e-10);
             power
         };
         let noise = cut(vec![1e-6; BINS]);
-        assert!(!finder.take_frame(&cut(frame(-60.0, &mut rng)), &noise, &known));
-        assert!(finder.take_frame(&cut(frame(-97.0, &mut rng)), &noise, &known));
+        assert!(!finder.take_frame(&cut(frame(-60.0, &mut rng)), &noise, known));
+        assert!(finder.take_frame(&cut(frame(-97.0, &mut rng)), &noise, known));
         finder.clear();
         // One soft note is enough to be no gap.
         let mut note = cut(frame(-97.0, &mut rng));
         note[100] = 1e-4;
-        assert!(!finder.take_frame(&note, &noise, &known));
+        assert!(!finder.take_frame(&note, &noise, known));
     }
 
     #[test]
     fn broken_powers_are_no_gap_and_pass() {
         for broken in [f32::NAN, f32::INFINITY, f32::MAX] {
             let mut finder = GapFinder::new(BINS, OVERLAP);
-            let known = vec![true; finder.mean.len()];
-            assert!(!finder.take_frame(&vec![broken; BINS], &[1e-6; BINS], &known));
-            assert!(!finder.take_frame(&vec![1e-6; BINS], &[1e-6; BINS], &known));
+            let known = |_| true;
+            assert!(!finder.take_frame(&vec![broken; BINS], &[1e-6; BINS], known));
+            assert!(!finder.take_frame(&vec![1e-6; BINS], &[1e-6; BINS], known));
             // A broken estimate tells nothing either.
-            assert!(!finder.take_frame(&vec![1e-6; BINS], &[broken; BINS], &known));
+            assert!(!finder.take_frame(&vec![1e-6; BINS], &[broken; BINS], known));
         }
-        assert!(!GapFinder::new(1, OVERLAP).take_frame(&[1.0], &[1.0], &[true]));
+        assert!(!GapFinder::new(1, OVERLAP).take_frame(&[1.0], &[1.0], |_| true));
     }
 }

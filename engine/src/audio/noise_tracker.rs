@@ -53,8 +53,9 @@ enum Phase {
 /// Tracks the noise of a stream.
 ///
 /// Blindly, by minimum statistics (see [`Minima`]), raised where a learned [`NoiseFloor`] sees noise that they miss, limited where
-/// dense music would pass for noise (see [`FloorMemory`]), deaf to silence that no room makes (see [`GapFinder`]); lines that stand still as mains hum does come back in after that. Or from
-/// a spectrum that was learned before. Either is then followed in level, band by band, and faster than a search for minima can.
+/// dense music would pass for noise (see [`FloorMemory`]); lines that stand still as mains hum does come back in after that. Or from
+/// a spectrum that was learned before. Either is then followed in level, band by band, and faster than a search for minima can, and
+/// neither hears silence that no room makes (see [`GapFinder`]).
 pub struct NoiseTracker {
     transform: FrameTransform,
     scratch: TransformScratch,
@@ -66,8 +67,6 @@ pub struct NoiseTracker {
     spectrum: Vec<Complex32>,
     power: Vec<f32>,
     gap: GapFinder,
-    /// That every band is known.
-    everything: Vec<bool>,
     minima: Minima,
     memory: FloorMemory,
     /// Learned estimates of the noise of each bin, if the model could be read.
@@ -104,7 +103,6 @@ impl NoiseTracker {
             spectrum: vec![Complex32::default(); shape.bins()],
             power: vec![0.0; shape.bins()],
             gap: GapFinder::new(shape.bins(), shape.hops_per_window()),
-            everything: vec![true; shape.bins()],
             minima: Minima::new(shape.bins()),
             memory: FloorMemory::new(shape.bins()),
             floor: embedded().map(|model| NoiseFloor::new(model, shape.bins(), bin_hz)),
@@ -301,16 +299,13 @@ impl NoiseTracker {
                 *p += y.norm_sqr() / self.history.len() as f32;
             }
         }
-        let known = match self.reference {
-            Reference::Unknown => &[],
-            Reference::Found => self.memory.known(),
-            Reference::Learned => self.everything.as_slice(),
+        let (power, noise) = (&self.power, self.estimate.power());
+        let says_nothing = match self.reference {
+            Reference::Unknown => false,
+            Reference::Found => self.gap.take_frame(power, noise, |b| self.memory.known(b)),
+            Reference::Learned => self.gap.take_frame(power, noise, |_| true),
         };
-        if self.reference != Reference::Unknown
-            && self
-                .gap
-                .take_frame(&self.power, self.estimate.power(), known)
-        {
+        if says_nothing {
             self.minima.resume();
             self.phase = Phase::Wait;
             return;
