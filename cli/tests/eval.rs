@@ -93,6 +93,36 @@ fn a_real_guitar_is_freed_of_learned_crickets_and_traffic() {
 }
 
 #[test]
+fn gaps_are_cut_into_mixtures_and_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let take = music(48_000, 5.0, 1);
+    write_wav(&folder.path().join("take.wav"), 48_000, 1, 16, &take);
+    let options = "--mode live --no-classical --snr 10";
+    let whole = json(folder.path(), options);
+    let cut = json(folder.path(), &format!("{options} --gaps"));
+    let snr_db = |found: &Value, m: usize| {
+        let means = &found["result"]["cells"][0]["means"];
+        means[m]["snr_db"].as_f64().unwrap()
+    };
+    assert_eq!(
+        (&whole["gaps"], &cut["gaps"]),
+        (&false.into(), &true.into())
+    );
+    assert!((snr_db(&whole, 0) - 10.0).abs() < 0.1);
+    assert!((snr_db(&cut, 0) - 10.0).abs() > 0.1, "{cut}");
+    assert!(snr_db(&cut, 1) > snr_db(&cut, 0) + 4.0, "{cut}");
+    let text = "eval --clean take.wav --model guitar --mode live --no-classical --snr 10";
+    let text = works(folder.path(), &format!("{text} --gaps"));
+    assert!(text.contains("with gaps of a second"), "{text}");
+    fails(
+        folder.path(),
+        "eval --clean take.wav --gaps --stereo",
+        2,
+        "--stereo",
+    );
+}
+
+#[test]
 fn steps_amounts_and_hum() {
     let folder = folder();
     let found = json(

@@ -181,7 +181,7 @@ pub struct EvalOptions {
     pub knows_noise: bool,
     /// Whether the classical denoisers are measured too.
     pub classical: bool,
-    /// Whether gaps are cut into the mixtures (see [`gaps`]).
+    /// Whether [`evaluate`] cuts gaps into the mixtures (see [`gaps`]).
     pub gaps: bool,
 }
 

@@ -240,11 +240,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "seed": options.seed,
             "knows_noise": options.knows_noise,
             "files": clean.len(),
+            "gaps": options.gaps,
             "wall_seconds": started.elapsed().as_secs_f64(),
             "result": result,
         }));
     }
-    report::print(&text::evaluation(&result, options.knows_noise, clean.len()))
+    report::print(&text::evaluation(&result, &options, clean.len()))
 }
 
 fn peers(arguments: &Arguments) -> Result<Vec<Peer>, Failure> {

@@ -4,7 +4,7 @@ use drfm_engine::eval::harm::{
     CLEAN_SNR_DB, HARMLESS_ABOVE_DB, Harm, LEFT_ALONE_DB, SOFT_DB, WRONG_COSTS_DB,
 };
 use drfm_engine::eval::stereo::StereoCell;
-use drfm_engine::eval::{Evaluation, Measures};
+use drfm_engine::eval::{EvalOptions, Evaluation, Measures};
 
 use crate::report::{self, Table};
 
@@ -90,12 +90,18 @@ pub const fn told(knows_noise: bool) -> &'static str {
     }
 }
 
+/// What was done to the mixtures.
+pub const fn cut(gaps: bool) -> &'static str {
+    if gaps { ", with gaps of a second" } else { "" }
+}
+
 /// The tables of `drfm eval`.
-pub fn evaluation(result: &Evaluation, knows_noise: bool, files: usize) -> String {
+pub fn evaluation(result: &Evaluation, options: &EvalOptions, files: usize) -> String {
     let mut text = format!(
-        "{files} clean files, {} of sound; methods {}\n",
+        "{files} clean files, {} of sound{}; methods {}\n",
         report::duration(result.seconds_of_sound),
-        told(knows_noise)
+        cut(options.gaps),
+        told(options.knows_noise)
     );
     for column in MEASURES {
         for noise in noises(result) {

@@ -2,7 +2,7 @@
 
 use drfm_engine::eval::{Cell, EvalOptions, Evaluation, MethodKind};
 
-use super::super::text::{MEASURES, noises, number, overall, told};
+use super::super::text::{MEASURES, cut, noises, number, overall, told};
 use super::curves::{curves, legend, plot};
 use super::{Excerpt, RANGE_DB, RANGE_HZ, Sound};
 use crate::report;
@@ -72,7 +72,7 @@ pub fn page(
 ) -> String {
     let mut page = HEAD.to_owned();
     page.push_str(&format!(
-        "<h1>How well are instruments denoised?</h1>\n<p class=\"soft\">{files} clean recording{}, {} of sound, mixed with {} noise{} at {} dB; seed {}. \
+        "<h1>How well are instruments denoised?</h1>\n<p class=\"soft\">{files} clean recording{}, {} of sound, mixed with {} noise{} at {} dB{}; seed {}. \
          Methods {}.</p>\n",
         if files == 1 { "" } else { "s" },
         report::duration(result.seconds_of_sound),
@@ -84,6 +84,7 @@ pub fn page(
             .map(f64::to_string)
             .collect::<Vec<_>>()
             .join(", "),
+        cut(options.gaps),
         options.seed,
         told(options.knows_noise)
     ));
