@@ -15,9 +15,11 @@ use super::noise_level::{decibels, level_bands, quantile};
 const WATCHED: usize = 64;
 /// With fewer frames, every rise is believed.
 const FEWEST: usize = 12;
-/// After so many frames (1.4 s), a floor that has stood still is surely noise: if a rise of it would be trusted by so much.
-const KNOWN: usize = 32;
-const KNOWN_TRUST: f32 = 0.5;
+/// After so many frames (1.4 s), a floor stands still if its usual quantile over time is at most so much above this one, in dB:
+/// gaps in less than half of the time do not show in either.
+const STANDING: usize = 32;
+const STANDING_QUANTILE: f32 = 0.45;
+const STANDING_DB: f32 = 1.6;
 /// The quantile over a band's bins that stands for the floor between the partials.
 const LOW_QUANTILE: f32 = 0.3;
 /// A floor is as unsteady as this quantile over time of it is above its minimum, in dB. Up to this it is noise that has risen, ...
@@ -46,8 +48,8 @@ pub struct FloorMemory {
     frames: usize,
     /// How far a rise is believed, 0 to 1.
     trust: Vec<f32>,
-    /// Bands whose floor has stood still.
-    known: Vec<bool>,
+    /// The power at which the floor of each band last stood still; 0 is never.
+    standing: Vec<f32>,
     /// The noise that is remembered, in dB; `f32::MAX` is none.
     held_db: Vec<f32>,
     factor: Vec<f32>,
@@ -64,7 +66,7 @@ impl FloorMemory {
             recent: vec![vec![0.0; bands]; WATCHED],
             frames: 0,
             trust: vec![1.0; bands],
-            known: vec![false; bands],
+            standing: vec![0.0; bands],
             held_db: vec![f32::MAX; bands],
             factor: vec![1.0; bands],
             sorting: Vec::with_capacity(bins.max(WATCHED)),
@@ -87,15 +89,19 @@ impl FloorMemory {
         self.sorting
             .extend(self.recent.iter().take(self.frames + 1).map(|r| r[band]));
         let lowest = self.sorting.iter().copied().fold(f32::MAX, f32::min);
-        let unsteady = quantile(&mut self.sorting, USUAL_QUANTILE) - lowest;
+        let usual = quantile(&mut self.sorting, USUAL_QUANTILE);
+        let unsteady = usual - lowest;
         self.trust[band] = (1.0 - (unsteady - STEADY_DB) / FADE_DB).clamp(0.0, 1.0);
-        self.known[band] |= self.frames + 1 >= KNOWN && self.trust[band] >= KNOWN_TRUST;
+        let standing = quantile(&mut self.sorting, STANDING_QUANTILE);
+        if self.frames + 1 >= STANDING && usual - standing <= STANDING_DB {
+            self.standing[band] = libm::exp10f(0.1 * standing);
+        }
     }
 
-    /// Whether what is taken for noise in a band has once stood still as noise does.
+    /// The power at which the floor of each band last stood still as that of noise does, 0 where it never did.
     #[must_use]
-    pub fn known(&self, band: usize) -> bool {
-        self.known[band]
+    pub fn standing(&self) -> &[f32] {
+        &self.standing
     }
 
     /// Ends a frame.
@@ -131,7 +137,7 @@ impl FloorMemory {
         self.frames = 0;
         self.held_db.fill(f32::MAX);
         self.trust.fill(1.0);
-        self.known.fill(false);
+        self.standing.fill(0.0);
     }
 }
 
@@ -232,31 +238,50 @@ mod tests {
         assert!((db[399] + 45.0).abs() < 0.1, "{}", db[399]);
     }
 
-    #[test]
-    fn noise_is_known_once_it_has_stood_still_and_chords_never_are() {
-        let known_after = |frames: usize, level_db: &dyn Fn(usize) -> f32| {
-            let mut memory = FloorMemory::new(BINS);
-            let mut rng = StableRng::new(9, 0);
-            for m in 0..frames {
-                let smoothed = frame(level_db(m), &mut rng);
-                for band in 0..memory.known.len() {
-                    memory.take_band(band, &smoothed);
-                }
-                memory.finish_frame();
+    /// The powers at which the floors of all bands stand after so many frames of these levels.
+    fn standing_after(frames: usize, level_db: impl Fn(usize) -> f32) -> Vec<f32> {
+        let mut memory = FloorMemory::new(BINS);
+        let mut rng = StableRng::new(9, 0);
+        for m in 0..frames {
+            let smoothed = frame(level_db(m), &mut rng);
+            for band in 0..memory.standing.len() {
+                memory.take_band(band, &smoothed);
             }
-            let bands = 0..memory.known.len();
-            let known: Vec<bool> = bands.map(|b| memory.known(b)).collect();
-            memory.clear();
-            assert!(!memory.known.contains(&true));
-            known
-        };
-        let all = |known: Vec<bool>, is: bool| known.iter().all(|k| *k == is);
-        assert!(all(known_after(KNOWN - 1, &|_| -60.0), false));
-        assert!(all(known_after(KNOWN, &|_| -60.0), true));
-        assert!(all(known_after(400, &chords), false));
-        // What was known stays known under music.
+            memory.finish_frame();
+        }
+        let standing = memory.standing().to_vec();
+        memory.clear();
+        assert!(memory.standing().iter().all(|p| *p == 0.0));
+        standing
+    }
+
+    /// Whether all bands stand near a level: their lower quantile over the bins is below the mean.
+    fn all_near(standing: &[f32], db: f32) -> bool {
+        let near = |p: &f32| (-4.0..=0.5).contains(&(decibels(*p) - db));
+        standing.iter().all(near)
+    }
+
+    #[test]
+    fn noise_stands_still_and_chords_never_do() {
+        let never = |standing: Vec<f32>| standing.iter().all(|p| *p == 0.0);
+        assert!(never(standing_after(STANDING - 1, |_| -60.0)));
+        assert!(all_near(&standing_after(STANDING, |_| -60.0), -60.0));
+        assert!(never(standing_after(400, chords)));
+        // What stood still once is kept under music, and corrected by what stands still later.
         let then_chords = |m: usize| if m < 100 { -60.0 } else { chords(m) };
-        assert!(all(known_after(400, &then_chords), true));
+        assert!(all_near(&standing_after(400, then_chords), -60.0));
+        let risen = |m: usize| if m < 100 { -60.0 } else { -50.0 };
+        assert!(all_near(&standing_after(200, risen), -50.0));
+    }
+
+    #[test]
+    fn gaps_every_two_seconds_do_not_hide_that_the_noise_stands_still() {
+        // A second in three: 24 frames of 72.
+        let cut = |m: usize| if m % 72 < 48 { -60.0 } else { -96.0 };
+        for frames in 100..250 {
+            let standing = standing_after(frames, cut);
+            assert!(all_near(&standing, -60.0), "{frames}: {standing:?}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ const NOTHING: f32 = 4e-9;
 pub struct GapFinder {
     /// First bin of each band, and one past the last bin.
     edges: Vec<usize>,
-    mean: Vec<f32>,
+    means: Vec<f32>,
     sorting: Vec<f32>,
     /// Frames that overlap, so that the edge of a gap is in the others of them.
     overlap: usize,
@@ -44,7 +44,7 @@ impl GapFinder {
         let edges = level_bands(bins);
         let bands = edges.len() - 1;
         Self {
-            mean: vec![0.0; bands],
+            means: vec![0.0; bands],
             sorting: Vec::with_capacity(bands),
             edges,
             overlap,
@@ -53,15 +53,10 @@ impl GapFinder {
         }
     }
 
-    /// Whether the next frame, of these powers, says nothing about the noise, which was last taken to be `noise`; `known` is whether
-    /// that is sure of a band, one of those that a level is followed in. Never allocates.
-    pub fn take_frame(
-        &mut self,
-        power: &[f32],
-        noise: &[f32],
-        known: impl Fn(usize) -> bool,
-    ) -> bool {
-        if self.is_soft(power, noise, known) {
+    /// Whether the next frame, of these powers, says nothing about a noise of which the bins of each band, one of those that a level
+    /// is followed in, are known to be of this power on average; 0 is not known. Never allocates.
+    pub fn take_frame(&mut self, power: &[f32], noise: &[f32]) -> bool {
+        if self.is_soft(power, noise) {
             if power.iter().sum::<f32>() > NOTHING * power.len() as f32 {
                 self.frames += 1;
             }
@@ -78,33 +73,29 @@ impl GapFinder {
         reaches_back
     }
 
-    fn is_soft(&mut self, power: &[f32], noise: &[f32], known: impl Fn(usize) -> bool) -> bool {
-        let mean = |bins: &[f32]| bins.iter().sum::<f32>() / bins.len().max(1) as f32;
-        for (m, e) in self.mean.iter_mut().zip(self.edges.windows(2)) {
+    /// Like [`Self::take_frame`], for a noise that is known in every bin.
+    pub fn take_frame_learned(&mut self, power: &[f32], noise: &[f32]) -> bool {
+        let mut means = std::mem::take(&mut self.means);
+        for (m, e) in means.iter_mut().zip(self.edges.windows(2)) {
             *m = mean(&noise[e[0]..e[1]]);
         }
+        let says_nothing = self.take_frame(power, &means);
+        self.means = means;
+        says_nothing
+    }
+
+    fn is_soft(&mut self, power: &[f32], noise: &[f32]) -> bool {
         self.sorting.clear();
-        self.sorting.extend(&self.mean);
+        self.sorting.extend(noise);
         let counted = quantile(&mut self.sorting, 0.5) * libm::exp10f(-0.1 * COUNTED_DB);
-        let below = libm::exp10f(-0.1 * BELOW_DB);
-        if !counted.is_finite() {
+        if !(counted.is_finite() && counted > 0.0) {
             return false;
         }
-        let (mut of, mut sure) = (0, 0);
-        for (band, (m, e)) in self.mean.iter().zip(self.edges.windows(2)).enumerate() {
-            if *m < counted {
-                continue;
-            }
-            of += 1;
-            if known(band) {
-                sure += 1;
-                let soft = mean(&power[e[0]..e[1]]) < below * m;
-                if !soft {
-                    return false;
-                }
-            }
-        }
-        2 * sure >= of
+        let below = libm::exp10f(-0.1 * BELOW_DB);
+        noise
+            .iter()
+            .zip(self.edges.windows(2))
+            .all(|(m, e)| *m < counted || mean(&power[e[0]..e[1]]) < below * m)
     }
 
     /// Forgets everything. Never allocates.
@@ -112,6 +103,10 @@ impl GapFinder {
         self.frames = 0;
         self.reaching_back = 0;
     }
+}
+
+fn mean(powers: &[f32]) -> f32 {
+    powers.iter().sum::<f32>() / powers.len().max(1) as f32
 }
 
 #[cfg(test)]
@@ -133,10 +128,10 @@ mod tests {
     fn skipped(levels_db: &[f32], known: bool) -> Vec<bool> {
         let mut finder = GapFinder::new(BINS, OVERLAP);
         let mut rng = StableRng::new(11, 0);
-        let noise = vec![1e-6; BINS];
+        let noise = vec![if known { 1e-6 } else { 0.0 }; finder.means.len()];
         levels_db
             .iter()
-            .map(|db| finder.take_frame(&frame(*db, &mut rng), &noise, |_| known))
+            .map(|db| finder.take_frame(&frame(*db, &mut rng), &noise))
             .collect()
     }
 
@@ -181,32 +176,30 @@ mod tests {
     #[test]
     fn bands_that_are_always_empty_do_not_count() {
         let mut finder = GapFinder::new(BINS, OVERLAP);
-        let known = |_| true;
         let mut rng = StableRng::new(12, 0);
         let cut = |mut power: Vec<f32>| {
             power[BINS / 2..].fill(1e-10);
             power
         };
         let noise = cut(vec![1e-6; BINS]);
-        assert!(!finder.take_frame(&cut(frame(-60.0, &mut rng)), &noise, known));
-        assert!(finder.take_frame(&cut(frame(-97.0, &mut rng)), &noise, known));
+        assert!(!finder.take_frame_learned(&cut(frame(-60.0, &mut rng)), &noise));
+        assert!(finder.take_frame_learned(&cut(frame(-97.0, &mut rng)), &noise));
         finder.clear();
         // One soft note is enough to be no gap.
         let mut note = cut(frame(-97.0, &mut rng));
         note[100] = 1e-4;
-        assert!(!finder.take_frame(&note, &noise, known));
+        assert!(!finder.take_frame_learned(&note, &noise));
     }
 
     #[test]
     fn broken_powers_are_no_gap_and_pass() {
         for broken in [f32::NAN, f32::INFINITY, f32::MAX] {
             let mut finder = GapFinder::new(BINS, OVERLAP);
-            let known = |_| true;
-            assert!(!finder.take_frame(&vec![broken; BINS], &[1e-6; BINS], known));
-            assert!(!finder.take_frame(&vec![1e-6; BINS], &[1e-6; BINS], known));
+            assert!(!finder.take_frame_learned(&vec![broken; BINS], &[1e-6; BINS]));
+            assert!(!finder.take_frame_learned(&vec![1e-6; BINS], &[1e-6; BINS]));
             // A broken estimate tells nothing either.
-            assert!(!finder.take_frame(&vec![1e-6; BINS], &[broken; BINS], known));
+            assert!(!finder.take_frame_learned(&vec![1e-6; BINS], &[broken; BINS]));
         }
-        assert!(!GapFinder::new(1, OVERLAP).take_frame(&[1.0], &[1.0], |_| true));
+        assert!(!GapFinder::new(1, OVERLAP).take_frame_learned(&[1.0], &[1.0]));
     }
 }

@@ -299,11 +299,11 @@ impl NoiseTracker {
                 *p += y.norm_sqr() / self.history.len() as f32;
             }
         }
-        let (power, noise) = (&self.power, self.estimate.power());
-        let says_nothing = match self.reference {
-            Reference::Unknown => false,
-            Reference::Found => self.gap.take_frame(power, noise, |b| self.memory.known(b)),
-            Reference::Learned => self.gap.take_frame(power, noise, |_| true),
+        let says_nothing = if self.reference == Reference::Learned {
+            let learned = self.estimate.power();
+            self.gap.take_frame_learned(&self.power, learned)
+        } else {
+            self.gap.take_frame(&self.power, self.memory.standing())
         };
         if says_nothing {
             self.minima.resume();
