@@ -76,6 +76,10 @@ pub(super) struct Proof {
     pass: usize,
     /// ... and so many times a harmonic and the next, so that no note of a harmonic's pitch passes for hum, ...
     pairs: usize,
+    /// (or of the even ones alone, which is all that transformers and rectifiers make, so many and so many times an even one and the
+    /// next even one), ...
+    pass_even: usize,
+    even_pairs: usize,
     /// ... in so many proofs, and in so many if next to nothing else is heard, when it could be a note that is held.
     times: usize,
     times_alone: usize,
@@ -86,6 +90,8 @@ impl Proof {
     pub(super) const MAINS: Self = Self {
         pass: 5,
         pairs: 2,
+        pass_even: 4,
+        even_pairs: 2,
         times: 1,
         times_alone: 1,
     };
@@ -93,6 +99,8 @@ impl Proof {
     pub(super) const RECTIFIED: Self = Self {
         pass: 8,
         pairs: 4,
+        pass_even: usize::MAX,
+        even_pairs: usize::MAX,
         times: 2,
         times_alone: 2,
     };
@@ -428,9 +436,10 @@ impl Lines {
             return Fate::Goes;
         }
         let [first, second] = &self.halves;
-        let (mut passed, mut early, mut seeming, mut pairs) = (0, 0, 0, 0);
+        let (mut passed, mut early, mut seeming) = (0, 0, 0);
+        let (mut pairs, mut even, mut even_pairs) = (0, 0, 0);
         let mut comb_power = 0.0;
-        let mut passed_before = false;
+        let mut passed_before = [false; 2];
         for h in 0..self.comb.count() {
             let there = self.weight[h] > 0.5;
             let passes = there && (second[h] - first[h]).norm() < SAME * first[h].norm();
@@ -442,8 +451,12 @@ impl Lines {
             };
             early += usize::from(passes && h < AMONG);
             seeming += usize::from(there && h < AMONG);
-            pairs += usize::from(passes && passed_before && h < AMONG);
-            passed_before = passes;
+            let [last, last_but_one] = passed_before;
+            pairs += usize::from(passes && last && h < AMONG);
+            let is_even = h % 2 == 1;
+            even += usize::from(passes && is_even && h < AMONG);
+            even_pairs += usize::from(passes && last_but_one && is_even && h < AMONG);
+            passed_before = [passes, last];
         }
         let proof = self.proof;
         let heard = self.power / (self.hops - SETTLING) as f32;
@@ -454,7 +467,9 @@ impl Lines {
         };
         self.begin_proof();
         let share = early as f32 >= PASS_SHARE * seeming as f32;
-        let passes = early >= proof.pass && pairs >= proof.pairs && share;
+        let all_pass = early >= proof.pass && pairs >= proof.pairs;
+        let even_pass = even >= proof.pass_even && even_pairs >= proof.even_pairs;
+        let passes = (all_pass || even_pass) && share;
         if passes {
             self.passed += 1;
             self.proven |= self.passed >= times;
