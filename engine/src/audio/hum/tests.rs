@@ -138,6 +138,65 @@ fn a_long_note_is_no_hum() {
     }
 }
 
+/// What a transformer makes of mains of 50 Hz: a few even harmonics that stand still; power 1.
+fn transformer(seconds: f64) -> Vec<f32> {
+    let lines = [(2.0, 1.0), (4.0, 0.7), (6.0, 0.3), (8.0, 0.3), (12.0, 0.15)];
+    (0..(seconds * 48_000.0) as usize)
+        .map(|i| {
+            let turn = std::f64::consts::TAU * 50.02 * i as f64 / 48_000.0;
+            let line = |(h, a): &(f64, f64)| a * libm::sin(h * turn + h);
+            (1.09 * lines.iter().map(line).sum::<f64>()) as f32
+        })
+        .collect()
+}
+
+#[test]
+fn even_harmonics_alone_are_hum_too() {
+    let hum: Vec<f32> = transformer(14.0).iter().map(|x| 0.2 * x).collect();
+    let music = sum(
+        &notes(RATE_HZ, hum.len(), &[98.0, 146.8, 220.0]),
+        &noise(hum.len(), 0.003, 4),
+    );
+    let mut canceller = HumCanceller::new(RATE_HZ);
+    let mut out = vec![0.0; hum.len()];
+    canceller.process(&sum(&hum, &music), &mut out);
+    let left = left_db(&out, &music, &hum, 8 * 48_000);
+    println!("{left}");
+    assert!(left < -20.0, "{left}");
+    let found = canceller.mains_hz().unwrap();
+    assert!((found - 50.02).abs() < 0.03, "{found}");
+}
+
+#[test]
+fn an_even_harmonic_that_is_held_beside_a_note_is_no_hum() {
+    let held = |hz: f64| -> Vec<f32> {
+        let turn = |i: usize| std::f64::consts::TAU * hz * i as f64 / 48_000.0;
+        let partial = |i: usize, k: i32| libm::sin(f64::from(k) * turn(i)) / f64::from(k);
+        (0..10 * 48_000)
+            .map(|i| (1..8).map(|k| partial(i, k)).sum::<f64>() as f32)
+            .collect()
+    };
+    for (hz, beside_hz) in [(200.0, 246.9), (400.0, 98.0), (240.0, 329.6)] {
+        let input = sum(&held(hz), &held(beside_hz));
+        let mut canceller = HumCanceller::new(RATE_HZ);
+        let mut out = vec![0.0; input.len()];
+        canceller.process(&input, &mut out);
+        assert_eq!(input, out, "{hz}");
+    }
+}
+
+#[test]
+fn hum_that_was_learned_goes_from_under_notes_beside_it() {
+    let hum: Vec<f32> = hum(RATE_HZ, 60.0, 12.0).iter().map(|x| 0.05 * x).collect();
+    let music = notes(RATE_HZ, hum.len(), &[123.5, 185.0, 233.1, 116.5]);
+    let mut canceller = told(&hum);
+    let mut out = vec![0.0; hum.len()];
+    canceller.process(&sum(&hum, &music), &mut out);
+    let left = left_db(&out, &music, &hum, 4 * 48_000);
+    println!("{left}");
+    assert!(left < -8.0, "{left}");
+}
+
 #[test]
 fn primed_it_is_gone_from_the_first_sample() {
     let hum = hum(RATE_HZ, 60.0, 9.0);
