@@ -194,7 +194,8 @@ fn hum_that_was_learned_goes_from_under_notes_beside_it() {
     canceller.process(&sum(&hum, &music), &mut out);
     let left = left_db(&out, &music, &hum, 4 * 48_000);
     println!("{left}");
-    assert!(left < -8.0, "{left}");
+    // -12 where a line counts only if it is clear in every hop.
+    assert!(left < -20.0, "{left}");
 }
 
 #[test]
