@@ -255,10 +255,11 @@ fn gaps_in_a_track_do_not_bring_the_noise_back() {
         let means = &result.cells[0].means;
         means[1].snr_db - means[0].snr_db
     };
-    for (knows_noise, most_lost) in [(true, 2.5), (false, 2.5)] {
+    for knows_noise in [true, false] {
         let without = gained(false, knows_noise);
         let with = gained(true, knows_noise);
         println!("{without:.2} dB, with gaps {with:.2} dB");
-        assert!(with > without - most_lost, "{without} {with}");
+        // Some of what is lost is music that was cut: 1.3 dB in all, 0.9 when nobody tells; 8.4 and 8.6 where gaps pass for the noise.
+        assert!(with > without - 2.5, "{without} {with}");
     }
 }
