@@ -16,7 +16,7 @@ const WATCHED: usize = 64;
 /// With fewer frames, every rise is believed.
 const FEWEST: usize = 12;
 /// After so many frames (1.4 s), a floor stands still if its usual quantile over time is at most so much above this one, in dB:
-/// gaps in less than half of the time do not show in either.
+/// gaps in up to 45 % of the time show in neither.
 const STANDING: usize = 32;
 const STANDING_QUANTILE: f32 = 0.45;
 const STANDING_DB: f32 = 1.6;
