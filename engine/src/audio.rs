@@ -21,6 +21,7 @@ pub mod gap;
 pub mod hum;
 pub mod kernel;
 mod line_follower;
+pub mod long_frames;
 pub mod method;
 pub mod minima;
 pub mod mix;
@@ -66,4 +67,5 @@ pub mod waveform_stream;
 #[cfg(test)]
 mod waveform_stream_tests;
 pub mod waveform_training;
+mod work_cost;
 pub mod writer;

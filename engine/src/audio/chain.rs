@@ -7,6 +7,7 @@ use realfft::num_complex::Complex32;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{BINS_PER_PASS, Kernel};
+use super::long_frames::LongFrames;
 use super::rumble_limit::RumbleLimit;
 use super::step::{SpectralStep, StepConfig};
 use super::stft::FrameTransform;
@@ -133,7 +134,11 @@ impl<'a> Framed<'a> {
         }
         let mut scratch = self.transform.make_scratch();
         let frame = &self.padded[m * shape.hop..][..shape.window];
-        self.transform.analyse_into(frame, &[], &mut scratch, out);
+        let mut spectrum = vec![Complex32::default(); shape.bins()];
+        self.transform
+            .analyse_into(frame, &[], &mut scratch, &mut spectrum);
+        // A step may look at the lowest bins alone.
+        out.copy_from_slice(&spectrum[..out.len()]);
         if let Some(whitening) = self.whitening {
             if let Some(rumble) = &self.rumble {
                 rumble.borrow_mut().apply(whitening, out);
@@ -142,6 +147,17 @@ impl<'a> Framed<'a> {
                 *x *= *w;
             }
         }
+    }
+
+    /// The samples that end with frame `m`, oldest first, as many as `out` holds; silence before the beginning and after the end.
+    pub fn newest_into<'b>(&self, m: usize, out: &'b mut [f32]) -> &'b [f32] {
+        let shape = self.transform.shape();
+        let end = (m * shape.hop + shape.window).min(self.padded.len());
+        let from = end.saturating_sub(out.len());
+        let (before, there) = out.split_at_mut(out.len() - (end - from));
+        before.fill(0.0);
+        there.copy_from_slice(&self.padded[from..end]);
+        out
     }
 
     /// An empty signal of the same length to add frames to.
@@ -206,8 +222,8 @@ pub fn estimate_first(model: &StepModel, rate_hz: u32, noisy: &[f32]) -> Vec<f32
 }
 
 /// Runs `refine` after the earlier steps over a whole whitened mono signal; calls `each` once an output frame with
-/// the second step ready to predict. With a long window the estimates are heard and analysed again; without, the
-/// second step takes the frames of the first as they are.
+/// the second step ready to predict. With a long window that does not fit beside the first step's the estimates are heard and
+/// analysed again; else the second step takes the frames of the first as they are.
 pub fn for_each_refined_frame(
     first: &StepModel,
     long: Option<&StepModel>,
@@ -219,7 +235,11 @@ pub fn for_each_refined_frame(
     let mut second = SpectralStep::new(refine, rate_hz);
     let transform = FrameTransform::new(second.shape());
     let framed = Framed::new(&transform, noisy);
+    let mut beside = None;
     if let Some(long) = long {
+        beside = LongFrames::new(long, &first.config, rate_hz, 1).map(|f| f.steady(false));
+    }
+    if let (Some(long), None) = (long, &beside) {
         let z = estimate_first(first, rate_hz, noisy);
         let z_long = estimate_first(long, rate_hz, noisy);
         let (z, z_long) = (
@@ -229,6 +249,7 @@ pub fn for_each_refined_frame(
         for_each_frame(&mut second, &framed, Some(&z), Some(&z_long), each);
         return;
     }
+    let mut samples = vec![0.0; beside.as_ref().map_or(0, LongFrames::window)];
     let mut step = SpectralStep::new(&first.config, rate_hz);
     // A second step on the frames of the first has no look-ahead: `check_chain` sees to it.
     for_each_frame(&mut step, &framed, None, None, |step, m| {
@@ -236,6 +257,11 @@ pub fn for_each_refined_frame(
         second.next_frame();
         second.noisy_mut().copy_from_slice(step.noisy_at_output());
         second.first_mut().copy_from_slice(step.output());
+        if let (Some(frames), Some(long)) = (&mut beside, long) {
+            let newest = framed.newest_into(m, &mut samples);
+            frames.estimate_of(long.kernel(), newest);
+            frames.hand_on(0, step.output(), second.long_mut());
+        }
         second.update();
         second.select();
         each(&mut second, m);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::{ChainConfig, StepModel};
 use super::denoiser::Chain;
+use super::long_frames::fits;
 use super::step::StepConfig;
 use crate::model::file::{Domain, ModelFile, ModelFileError};
 
@@ -80,6 +81,8 @@ pub enum DenoiserModelError {
 const MAX_FRAMES: i16 = 512;
 const MAX_WINDOW: u32 = 16_384;
 const MIN_HOP: u32 = 8;
+/// A step looks at everything below this frequency in Hz at least.
+const LEAST_HIGHEST_HZ: f32 = 100.0;
 /// Most contexts and patch terms of a step.
 const MAX_INPUTS: usize = 256;
 
@@ -211,7 +214,10 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
     {
         return Err("normalisation does not fit the contexts".to_owned());
     }
-    if !(0.0..=20_000.0).contains(&config.lowest_hz) {
+    if !(0.0..=20_000.0).contains(&config.lowest_hz)
+        || !(0.0..=1e6).contains(&config.highest_hz)
+        || (config.highest_hz > 0.0 && config.highest_hz < LEAST_HIGHEST_HZ)
+    {
         return Err("impossible range".to_owned());
     }
     let power = |p: &Power| match p.mean {
@@ -262,6 +268,10 @@ fn check_chain(chain: &Chain) -> Result<(), String> {
         (Some(long), Some(refine)) => {
             if long.config.refines() || !refine.config.refines() {
                 return Err("its steps are in the wrong order".to_owned());
+            }
+            let r = &refine.config;
+            if fits(first, &long.config) && (r.frames != first.frames || r.lookahead != 0) {
+                return Err("its second step does not fit its first".to_owned());
             }
         }
         (Some(_), None) => return Err("a long window needs a second step".to_owned()),

@@ -11,17 +11,19 @@ use realfft::num_complex::Complex32;
 use super::assumed_noise::AssumedNoise;
 use super::chain::StepModel;
 use super::kernel::BINS_PER_PASS;
+use super::long_frames::LongFrames;
 use super::noise::NoiseSpectrum;
 use super::pair::{PairTurns, Turn};
 use super::rumble_limit::RumbleLimit;
 use super::step::{SpectralStep, StepConfig};
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 use super::surge::SurgeFollower;
+use super::work_cost::{ANALYSE, SYNTHESISE, StepCost, TURN, passes};
 
 /// The amplitude that stands for noise of which nothing is known. So large that the frames whitened with it weigh nothing
 /// in any running average: were they whitened with next to nothing, the averages would take seconds to forget them, and
 /// every bin would be worked on until then.
-const UNKNOWN: f32 = 1e8;
+pub(super) const UNKNOWN: f32 = 1e8;
 
 /// The signals a node may read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,9 @@ enum Phase {
     Turn {
         signal: usize,
     },
-    /// From here on by the first or the second step.
+    /// The same sound in longer frames, between the first and the second step.
+    Long,
+    /// By the first or the second step.
     Update {
         second: bool,
         channel: usize,
@@ -75,6 +79,8 @@ pub struct Node {
     model: Arc<StepModel>,
     /// Second steps on the frames of the first, without look-ahead.
     second: Option<(Vec<SpectralStep>, Arc<StepModel>)>,
+    /// What the second steps also see.
+    long: Option<(Box<LongFrames>, Arc<StepModel>)>,
     lookahead: usize,
     channels: usize,
     signals: usize,
@@ -114,11 +120,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node for `channels` (1 or 2). `second` must have no look-ahead and the same frames.
+    /// A node for `channels` (1 or 2). `second` must have no look-ahead and the same frames; it may see `long`, which must fit
+    /// beside `model`.
     #[must_use]
     pub fn new(
         model: Arc<StepModel>,
         second: Option<Arc<StepModel>>,
+        long: Option<Arc<StepModel>>,
         inputs: NodeInputs,
         rate_hz: u32,
         channels: usize,
@@ -136,6 +144,11 @@ impl Node {
             NodeInputs::Noisy => 1,
             NodeInputs::NoisyAndEstimates => 3,
         };
+        let long = long.and_then(|long| {
+            let frames = LongFrames::new(&long, &model.config, rate_hz, channels)?;
+            Some((Box::new(frames), long))
+        });
+        let longest = long.as_ref().map_or(shape.window, |(l, _)| l.window());
         let second = second.map(|m| (steps(&m.config), m));
         let steps = steps(&model.config);
         let pair = (channels == 2)
@@ -161,7 +174,7 @@ impl Node {
             surges: (0..channels)
                 .map(|_| SurgeFollower::new(shape, rate_hz))
                 .collect(),
-            history: vec![History::new(shape.window + shape.hop); signals * channels],
+            history: vec![History::new(longest + shape.hop); signals * channels],
             overlap: vec![OverlapAdd::new(shape); channels],
             ready: vec![vec![0.0; shape.hop]; channels],
             making: vec![vec![0.0; shape.hop]; channels],
@@ -187,6 +200,7 @@ impl Node {
             lookahead,
             model,
             second,
+            long,
         }
     }
 
@@ -226,6 +240,9 @@ impl Node {
         } else {
             amplitude.fill(UNKNOWN);
             self.inverse[channel].fill(1.0 / UNKNOWN);
+        }
+        if let Some((long, _)) = &mut self.long {
+            long.set_noise(channel, noise);
         }
         self.begin_noise(channel, was_unknown);
     }
@@ -288,6 +305,9 @@ impl Node {
         for step in self.steps.iter_mut().chain(second) {
             step.clear();
         }
+        if let Some((long, _)) = &mut self.long {
+            long.clear();
+        }
         for r in &mut self.rumble {
             r.clear();
         }
@@ -329,6 +349,9 @@ impl Node {
                 used.copy_from_slice(&self.amplitude[c]);
                 self.whitening[c].copy_from_slice(&self.inverse[c]);
             }
+        }
+        if let Some((long, _)) = &mut self.long {
+            long.begin();
         }
         self.phase = Phase::Analyse {
             signal: 0,
@@ -395,6 +418,37 @@ impl Node {
         }
     }
 
+    /// A part of the work on the long frames, whose estimates end up whitened and turned as the frame is; false after the last.
+    fn advance_long(&mut self) -> bool {
+        let Some((long, model)) = &mut self.long else {
+            return false;
+        };
+        let slot = self.frame % self.used.len();
+        let turns = self.turns.get(slot).map(|t| &t[..]);
+        let (history, window, age) = (&self.history, long.window(), self.position);
+        let kernel = model.kernel();
+        long.advance(
+            kernel,
+            |channel| history[channel].parts_before(window, age),
+            turns,
+        );
+        if !long.is_done() {
+            return true;
+        }
+        let estimates = long.estimates_mut();
+        for (estimate, whitening) in estimates.iter_mut().zip(&self.whitening) {
+            for (x, w) in estimate.iter_mut().zip(whitening) {
+                *x *= *w;
+            }
+        }
+        if let (Some(turns), [left, right]) = (turns, estimates) {
+            for ((l, r), turn) in left.iter_mut().zip(right).zip(turns) {
+                (*l, *r) = turn.apply(*l, *r);
+            }
+        }
+        false
+    }
+
     /// Gives the frame of the first step to the second.
     fn hand_on(&mut self, channel: usize) {
         if let Some((second, _)) = &mut self.second {
@@ -402,6 +456,9 @@ impl Node {
             second.next_frame();
             second.noisy_mut().copy_from_slice(step.noisy_at_output());
             second.first_mut().copy_from_slice(step.output());
+            if let Some((long, _)) = &self.long {
+                long.hand_on(channel, step.output(), second.long_mut());
+            }
         }
     }
 
@@ -439,22 +496,21 @@ impl Node {
     fn work(&mut self, share: f32) {
         let before = self.spent;
         while self.phase != Phase::Done {
-            let left = self.cost.total(self.passes()) - before;
+            let long = self.long.as_ref().map_or(0.0, |(l, _)| l.total_cost());
+            let left = self.cost.total(self.passes()) + long - before;
             if share < 1.0 && self.spent - before >= share * left {
                 return;
             }
-            self.spent += self.cost.of(self.phase);
+            self.spent += match (&self.long, self.phase) {
+                (Some((long, _)), Phase::Long) => long.cost(),
+                _ => self.cost.of(self.phase),
+            };
             self.phase = self.advance();
         }
     }
 
-    /// Passes of the kernel for the first and for the second steps, as far as they are known: a step's are those of the
-    /// last frame until it has chosen its bins.
+    /// Passes of the kernel for the first and for the second steps.
     fn passes(&self) -> (usize, usize) {
-        let passes = |steps: &[SpectralStep]| {
-            let each = steps.iter().map(SpectralStep::active_count);
-            each.map(|n| n.div_ceil(BINS_PER_PASS).max(1)).sum()
-        };
         let second = self.second.as_ref().map_or(0, |(s, _)| passes(s));
         (passes(&self.steps), second)
     }
@@ -503,6 +559,17 @@ impl Node {
                 } else {
                     Phase::Update {
                         second: false,
+                        channel: 0,
+                        part: 0,
+                    }
+                }
+            }
+            Phase::Long => {
+                if self.advance_long() {
+                    Phase::Long
+                } else {
+                    Phase::Update {
+                        second: true,
                         channel: 0,
                         part: 0,
                     }
@@ -580,6 +647,8 @@ impl Node {
                         channel: channel + 1,
                         start: 0,
                     }
+                } else if !second && self.long.is_some() {
+                    Phase::Long
                 } else if !second && self.second.is_some() {
                     Phase::Update {
                         second: true,
@@ -620,8 +689,7 @@ fn newest_mut(step: &mut SpectralStep, signal: usize) -> &mut [Complex32] {
     }
 }
 
-/// Rough cost of each phase in nanoseconds (measured on one server core with AVX-512; only the proportions matter, and only for
-/// how evenly work is spread).
+/// Cost of each phase, and how many of it there are.
 struct CostModel {
     analyse: f32,
     analyses: f32,
@@ -636,42 +704,6 @@ struct CostModel {
     channels: f32,
 }
 
-/// Costs of one call for each part of a step, and how many parts there are.
-#[derive(Default)]
-struct StepCost {
-    update: f32,
-    updates: f32,
-    select: f32,
-    selects: f32,
-    pass: f32,
-}
-
-impl StepCost {
-    fn new(steps: &[SpectralStep], model: &StepModel) -> Self {
-        let Some(step) = steps.first() else {
-            return Self::default();
-        };
-        let bins = step.shape().bins() as f32;
-        let config = step.config();
-        let contexts = config.context_inputs() as f32;
-        let patch = config.patch_inputs() as f32;
-        let gather = 4.1 * contexts + 3.7 * patch;
-        let kernel = 0.0075 * model.model.n_features() as f32 * (contexts + patch + 14.0);
-        let channels = steps.len() as f32;
-        Self {
-            update: bins * 0.75,
-            updates: channels * step.update_parts() as f32,
-            select: bins * 2.8,
-            selects: channels * step.select_parts() as f32,
-            pass: BINS_PER_PASS as f32 * (gather + kernel),
-        }
-    }
-
-    fn total(&self, passes: usize) -> f32 {
-        self.updates * self.update + self.selects * self.select + passes as f32 * self.pass
-    }
-}
-
 impl CostModel {
     fn new(
         steps: &[SpectralStep],
@@ -683,15 +715,15 @@ impl CostModel {
         let bins = steps.first().map_or(0, |s| s.shape().bins()) as f32;
         let channels = steps.len() as f32;
         Self {
-            analyse: bins * 4.0,
+            analyse: bins * ANALYSE,
             analyses: channels * signals as f32,
             hear: bins * 31.0 / hears.max(1) as f32,
             hears: hears as f32,
-            turn: bins * 1.3,
+            turn: bins * TURN,
             turns: if hears == 0 { 0.0 } else { signals as f32 },
             first: StepCost::new(steps, model),
             second: second.map_or_else(StepCost::default, |(s, m)| StepCost::new(s, m)),
-            synthesise: bins * 3.5,
+            synthesise: bins * SYNTHESISE,
             channels,
         }
     }
@@ -718,7 +750,8 @@ impl CostModel {
             Phase::Select { second, .. } => self.step(second).select,
             Phase::Predict { second, .. } => self.step(second).pass,
             Phase::Synthesise { .. } => self.synthesise,
-            Phase::Done => 0.0,
+            // Long frames know themselves what they cost.
+            Phase::Long | Phase::Done => 0.0,
         }
     }
 }

@@ -55,11 +55,19 @@ const LIVE: FrameDurations = FrameDurations {
     synthesis_at_48k: 384,
     overlap: 3,
 };
+const LIVE_LONG: FrameDurations = FrameDurations {
+    window_at_48k: 3072,
+    ..LIVE
+};
 const INSTANT: FrameDurations = FrameDurations {
     window_at_48k: 1024,
     synthesis_at_48k: 96,
     overlap: 2,
 };
+/// What long frames beside live's look at, in Hz, and how much slower their averages are.
+const LIVE_LONG_HIGHEST_HZ: f32 = 4500.0;
+const LIVE_LONG_SLOWER: f32 = 2.0;
+const LIVE_LONG_LAG: u8 = 8;
 /// Look-ahead in frames. Beyond 3 or 4 nothing measurable is won; 3 keeps balanced below 130 ms.
 const SHORT_LOOKAHEAD: u8 = 3;
 const LONG_LOOKAHEAD: u8 = 6;
@@ -154,7 +162,11 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
     }
     if uses(Mode::Live) {
         add("live", causal_step(LIVE), 320, None)?;
-        modes.insert(Mode::Live, chain("live", None, Some("refine_live")));
+        add("live_long", causal_long_step(LIVE_LONG), 160, None)?;
+        modes.insert(
+            Mode::Live,
+            chain("live", Some("live_long"), Some("refine_live")),
+        );
     }
     if uses(Mode::Instant) {
         add("instant", causal_step(INSTANT), 128, None)?;
@@ -180,8 +192,8 @@ pub fn plan(training: &SpectralTraining) -> Result<Plan, TrainerError> {
         add(
             "refine_live",
             causal_refine_step(LIVE),
-            256,
-            Some(("live", None)),
+            512,
+            Some(("live", Some("live_long"))),
         )?;
     }
     Ok(Plan { steps, modes })
@@ -286,6 +298,7 @@ pub fn first_step(frames: FrameDurations, ahead: u8) -> StepConfig {
         level_is_noisy: true,
         schedule: levels(11, 35.0, -15.0),
         lowest_hz: 0.0,
+        highest_hz: 0.0,
     }
 }
 
@@ -362,14 +375,29 @@ pub fn refine_step(frames: FrameDurations, ahead: u8, long: bool) -> StepConfig 
         level_is_noisy: false,
         schedule: levels(14, 43.0, -22.0),
         lowest_hz: 0.0,
+        highest_hz: 0.0,
     }
 }
 
-/// Causal first step: no look-ahead beyond the frame. Time constants are for a hop of 128 samples at 48 kHz.
+/// Causal first step: no look-ahead beyond the frame.
 #[must_use]
 pub fn causal_step(frames: FrameDurations) -> StepConfig {
+    causal_first(frames, 1.0, 4)
+}
+
+/// Causal first step on long frames beside those of another: see [`super::long_frames`].
+#[must_use]
+pub fn causal_long_step(frames: FrameDurations) -> StepConfig {
+    StepConfig {
+        highest_hz: LIVE_LONG_HIGHEST_HZ,
+        ..causal_first(frames, LIVE_LONG_SLOWER, LIVE_LONG_LAG)
+    }
+}
+
+/// Time constants are `slower` times those for a hop of 128 samples at 48 kHz; coherence is that of frames `lag` hops apart.
+fn causal_first(frames: FrameDurations, slower: f32, lag: u8) -> StepConfig {
     use Plane::Noisy;
-    let per_hop = 128.0 / (frames.synthesis_at_48k as f32 / frames.overlap as f32);
+    let per_hop = slower * 128.0 / (frames.synthesis_at_48k as f32 / frames.overlap as f32);
     let now = |bins| at(power(Noisy, centred(1, 0), bins), 0);
     let mean = |frames: f32| Mean::Ema {
         frames: (frames * per_hop).max(0.7),
@@ -392,11 +420,11 @@ pub fn causal_step(frames: FrameDurations) -> StepConfig {
         a_priori(0.98, 1),
         a_priori(0.9, 0),
         Context::Coherence {
-            lag: 4,
+            lag,
             frames: 20.0 * per_hop,
         },
         Context::Coherence {
-            lag: 4,
+            lag,
             frames: 60.0 * per_hop,
         },
     ];
@@ -422,13 +450,14 @@ pub fn causal_step(frames: FrameDurations) -> StepConfig {
         level_is_noisy: true,
         schedule: levels(11, 35.0, -15.0),
         lowest_hz: 0.0,
+        highest_hz: 0.0,
     }
 }
 
-/// Causal second step on the frames of the first.
+/// Causal second step on the frames of the first, with the estimate of long frames beside them.
 #[must_use]
 pub fn causal_refine_step(frames: FrameDurations) -> StepConfig {
-    use Plane::First;
+    use Plane::{First, Long};
     let first = causal_step(frames);
     let per_hop = 128.0 / (frames.synthesis_at_48k as f32 / frames.overlap as f32);
     let mean = |frames: f32| Mean::Ema {
@@ -453,17 +482,30 @@ pub fn causal_refine_step(frames: FrameDurations) -> StepConfig {
         ema(40.0, 3),
         ema(10.0, 9),
     ];
+    contexts.extend([
+        at(power(Long, centred(1, 0), 1), 0),
+        at(power(Long, centred(1, 0), 3), 0),
+        at(power(Long, mean(10.0), 1), 0),
+    ]);
     contexts.extend(first.contexts);
+    contexts.push(Context::Salience {
+        power: power(First, mean(3.0), 1),
+    });
+    let rule = |plane, above| MaskRule {
+        power: power(plane, centred(1, 0), 1),
+        above,
+    };
     StepConfig {
         frames,
         lookahead: 0,
-        patch: vec![PatchTerm::Removed { gain: 0.7 }, PatchTerm::First],
+        patch: vec![
+            PatchTerm::Removed { gain: 0.7 },
+            PatchTerm::First,
+            PatchTerm::LongLessFirst { gain: 0.7 },
+        ],
         normalisation: vec![(0.0, 1.0); contexts.len()],
         contexts,
-        mask: vec![MaskRule {
-            power: power(First, centred(1, 0), 1),
-            above: 1e-9,
-        }],
+        mask: vec![rule(First, 1e-9), rule(Long, 0.02)],
         mask_frames_after: 0,
         mask_frames_before: 0,
         mask_bins: 0,
@@ -471,5 +513,6 @@ pub fn causal_refine_step(frames: FrameDurations) -> StepConfig {
         level_is_noisy: false,
         schedule: levels(14, 43.0, -22.0),
         lowest_hz: 0.0,
+        highest_hz: 0.0,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::delay::DelayLine;
 use super::denoiser::Chain;
+use super::long_frames::fits;
 use super::node::{Node, NodeInputs};
 use super::noise::NoiseSpectrum;
 
@@ -17,7 +18,7 @@ pub struct Stages {
 }
 
 enum Wiring {
-    /// One node: first and second step on the same frames.
+    /// One node: first and second step on the same frames, and perhaps long frames beside them.
     Single(Box<Node>),
     /// Three nodes: the estimates of a short and a long window are heard and analysed again.
     Double(Box<Double>),
@@ -48,18 +49,21 @@ impl Stages {
     #[must_use]
     pub fn new(chain: &Chain, rate_hz: u32, channels: usize) -> Self {
         let buffers = || vec![vec![0.0; PIECE]; channels];
-        let node = |step: &_, second, inputs| {
+        let node = |step: &_, second, long, inputs| {
             Node::new(
                 std::sync::Arc::clone(step),
                 second,
+                long,
                 inputs,
                 rate_hz,
                 channels,
             )
         };
-        let wiring = if let (Some(long), Some(refine)) = (&chain.long, &chain.refine) {
-            let first = node(&chain.first, None, NodeInputs::Noisy);
-            let long = node(long, None, NodeInputs::Noisy);
+        let apart = chain.long.as_ref();
+        let apart = apart.filter(|long| !fits(&chain.first.config, &long.config));
+        let wiring = if let (Some(long), Some(refine)) = (apart, &chain.refine) {
+            let first = node(&chain.first, None, None, NodeInputs::Noisy);
+            let long = node(long, None, None, NodeInputs::Noisy);
             let together = first.latency_samples().max(long.latency_samples());
             let delays = |d: usize| vec![DelayLine::new(d); channels];
             Wiring::Double(Box::new(Double {
@@ -67,7 +71,7 @@ impl Stages {
                 first_delay: delays(together - first.latency_samples()),
                 first,
                 long,
-                refine: node(refine, None, NodeInputs::NoisyAndEstimates).after(together),
+                refine: node(refine, None, None, NodeInputs::NoisyAndEstimates).after(together),
                 noisy: buffers(),
                 first_out: buffers(),
                 first_delayed: buffers(),
@@ -77,6 +81,7 @@ impl Stages {
             Wiring::Single(Box::new(node(
                 &chain.first,
                 chain.refine.clone(),
+                chain.long.clone(),
                 NodeInputs::Noisy,
             )))
         };

@@ -80,6 +80,14 @@ pub struct StepConfig {
     /// Lowest frequency of the instrument in Hz, 0 if it is not known; see [`super::range`].
     #[serde(default)]
     pub lowest_hz: f32,
+    /// Bins above this frequency in Hz are not looked at, 0: all are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub highest_hz: f32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(hz: &f32) -> bool {
+    *hz == 0.0
 }
 
 impl StepConfig {
@@ -95,6 +103,16 @@ impl StepConfig {
         self.patch
             .iter()
             .any(|p| matches!(p, PatchTerm::LongLessFirst { .. }))
+    }
+
+    /// Bins that are looked at, of frames of `shape` at `rate_hz`.
+    #[must_use]
+    pub fn bins(&self, shape: FrameShape, rate_hz: u32) -> usize {
+        if self.highest_hz <= 0.0 {
+            return shape.bins();
+        }
+        let bin_hz = rate_hz as f32 / shape.window as f32;
+        shape.bins().min((self.highest_hz / bin_hz) as usize + 1)
     }
 
     /// Real inputs from the patch.
@@ -222,6 +240,8 @@ pub struct Gathered<'a> {
 pub struct SpectralStep {
     config: StepConfig,
     shape: FrameShape,
+    /// Bins that are looked at, the lowest ones of the frames.
+    bins: usize,
     bin_hz: f64,
     lookahead: usize,
     /// Index of the newest frame; starts high enough that no frame index is negative.
@@ -260,7 +280,7 @@ impl SpectralStep {
     #[must_use]
     pub fn new(config: &StepConfig, rate_hz: u32) -> Self {
         let shape = config.frames.at_rate(rate_hz);
-        let bins = shape.bins();
+        let bins = config.bins(shape, rate_hz);
         let lookahead = usize::from(config.lookahead);
         let mut means: Vec<TimeMean> = Vec::new();
         let mut find = |power: &Power, shift: i16| {
@@ -375,6 +395,7 @@ impl SpectralStep {
         let hops = shape.hops_per_window();
         Self {
             shape,
+            bins,
             bin_hz: f64::from(rate_hz) / shape.window as f64,
             lookahead,
             newest: 1 << 20,
@@ -435,6 +456,12 @@ impl SpectralStep {
     #[must_use]
     pub const fn shape(&self) -> FrameShape {
         self.shape
+    }
+
+    /// Bins of its spectra: all of a frame's, or those up to [`StepConfig::highest_hz`].
+    #[must_use]
+    pub const fn bins(&self) -> usize {
+        self.bins
     }
 
     /// Frames that the output lags the input.
@@ -608,7 +635,7 @@ impl SpectralStep {
     }
 
     fn select_bins(&mut self) {
-        let bins = self.shape.bins();
+        let bins = self.bins;
         self.hits.rotate_right(1);
         let hits = &mut self.hits[0];
         hits.fill(false);
@@ -729,7 +756,7 @@ impl SpectralStep {
     /// Forms the model inputs of active bins `start..end`.
     fn gather(&mut self, start: usize, end: usize) {
         let d = self.config.context_inputs();
-        let last = self.shape.bins() - 1;
+        let last = self.bins - 1;
         for (j, (source, &(mean, scale))) in self
             .sources
             .iter()

@@ -282,6 +282,20 @@ impl FrameTransform {
         }
     }
 
+    /// The samples of the frame of `spectrum`, which may lack its highest bins, as the analysis window left them. Never allocates.
+    pub fn frame_of<'a>(
+        &self,
+        spectrum: &[Complex32],
+        scratch: &'a mut TransformScratch,
+    ) -> &'a [f32] {
+        self.invert(spectrum, scratch);
+        let norm = 1.0 / self.shape.window as f32;
+        for t in &mut scratch.time {
+            *t *= norm;
+        }
+        &scratch.time
+    }
+
     /// Adds the frame of `spectrum` to `accumulator`, whose last sample is the frame's last one and which holds the
     /// `synthesis` newest samples. Never allocates.
     pub fn synthesise_into(
@@ -290,6 +304,19 @@ impl FrameTransform {
         scratch: &mut TransformScratch,
         accumulator: &mut [f32],
     ) {
+        self.invert(spectrum, scratch);
+        let skip = self.shape.window - self.shape.synthesis;
+        let norm = 1.0 / self.shape.window as f32;
+        for (a, (t, w)) in accumulator
+            .iter_mut()
+            .zip(scratch.time[skip..].iter().zip(&self.synthesis[skip..]))
+        {
+            *a += t * w * norm;
+        }
+    }
+
+    /// The inverse transform, not yet divided by the length of the window, goes to the scratch's samples.
+    fn invert(&self, spectrum: &[Complex32], scratch: &mut TransformScratch) {
         for (s, (x, c)) in scratch
             .spectrum
             .iter_mut()
@@ -297,6 +324,7 @@ impl FrameTransform {
         {
             *s = x * c.conj();
         }
+        scratch.spectrum[spectrum.len()..].fill(Complex32::default());
         let nyquist = scratch.spectrum.len() - 1;
         scratch.spectrum[0].im = 0.0;
         scratch.spectrum[nyquist].im = 0.0;
@@ -306,13 +334,25 @@ impl FrameTransform {
             &mut scratch.fft,
         );
         debug_assert!(done.is_ok());
-        let skip = self.shape.window - self.shape.synthesis;
-        let norm = 1.0 / self.shape.window as f32;
-        for (a, (t, w)) in accumulator
-            .iter_mut()
-            .zip(scratch.time[skip..].iter().zip(&self.synthesis[skip..]))
-        {
-            *a += t * w * norm;
+    }
+
+    /// The spectrum of `window` samples that need other factors than those of the analysis window. Never allocates.
+    pub fn transform_into(
+        &self,
+        samples: &[f32],
+        factors: &[f32],
+        scratch: &mut TransformScratch,
+        out: &mut [Complex32],
+    ) {
+        for (t, (x, w)) in scratch.time.iter_mut().zip(samples.iter().zip(factors)) {
+            *t = x * w;
+        }
+        let done = self
+            .forward
+            .process_with_scratch(&mut scratch.time, out, &mut scratch.fft);
+        debug_assert!(done.is_ok());
+        for (y, c) in out.iter_mut().zip(&self.centring) {
+            *y *= c;
         }
     }
 }

@@ -91,9 +91,15 @@ impl SurgeFollower {
     /// For frames of a shape. Allocates; not for the audio thread.
     #[must_use]
     pub fn new(shape: FrameShape, rate_hz: u32) -> Self {
+        Self::of_bins(shape.bins(), shape, rate_hz)
+    }
+
+    /// The same, for the lowest `bins` bins of the frames alone.
+    #[must_use]
+    pub fn of_bins(bins: usize, shape: FrameShape, rate_hz: u32) -> Self {
         let bin_hz = rate_hz as f32 / shape.window as f32;
         let hop_seconds = shape.hop as f32 / rate_hz as f32;
-        let last = shape.bins().saturating_sub(1) as f32;
+        let last = bins.saturating_sub(1) as f32;
         let mut edges = Vec::new();
         let mut at = FIRST_BIN.max(FIRST_HZ / bin_hz);
         while at < last {
@@ -107,14 +113,14 @@ impl SurgeFollower {
         }
         Self {
             keep: libm::expf(-hop_seconds / SMOOTH_SECONDS),
-            smoothed: vec![0.0; shape.bins()],
+            smoothed: vec![0.0; bins],
             keep_texture: libm::expf(-hop_seconds / TEXTURE_SECONDS),
-            texture: vec![0.0; shape.bins()],
+            texture: vec![0.0; bins],
             keep_music: libm::expf(-hop_seconds / MUSIC_SECONDS),
             music: 0.0,
             begun: false,
             factor: vec![1.0; edges.len().saturating_sub(1)],
-            sorting: Vec::with_capacity(shape.bins()),
+            sorting: Vec::with_capacity(bins),
             edges,
         }
     }

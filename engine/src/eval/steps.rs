@@ -8,6 +8,7 @@ use realfft::num_complex::Complex32;
 use crate::audio::assumed_noise::AssumedNoise;
 use crate::audio::chain::{Collector, Framed, StepModel, for_each_frame, predict_all};
 use crate::audio::denoiser::Chain;
+use crate::audio::long_frames::{LongFrames, fits};
 use crate::audio::noise::NoiseSpectrum;
 use crate::audio::rumble_limit::RumbleLimit;
 use crate::audio::step::SpectralStep;
@@ -29,8 +30,10 @@ pub fn denoise_with_steps(
     let Some(refine) = chain.refine.as_ref().filter(|_| steps > 1) else {
         return run(&chain.first, None, None);
     };
-    let Some(long) = &chain.long else {
-        return on_same_frames(&chain.first, refine, steps, rate_hz, noisy, noise);
+    let long = chain.long.as_deref();
+    let Some(long) = long.filter(|l| !fits(&chain.first.config, &l.config)) else {
+        let models = (&*chain.first, long, &**refine);
+        return on_same_frames(models, steps, rate_hz, noisy, noise);
     };
     let long = run(long, None, None);
     let mut estimate = run(&chain.first, None, None);
@@ -86,10 +89,9 @@ fn run_step(
     out.finish()
 }
 
-/// Steps that share frames: each sees the spectra of the one before.
+/// Steps that share frames: each sees the spectra of the one before, and those of long frames beside them if there are any.
 fn on_same_frames(
-    first: &StepModel,
-    refine: &StepModel,
+    (first, long, refine): (&StepModel, Option<&StepModel>, &StepModel),
     steps: usize,
     rate_hz: u32,
     noisy: &[f32],
@@ -105,14 +107,30 @@ fn on_same_frames(
     let noisy = Framed::new(&transform, noisy)
         .whitened(&whitening)
         .limited(rumble_limit(&step, rate_hz));
+    let mut beside = long.and_then(|long| {
+        let mut frames = LongFrames::new(long, &first.config, rate_hz, 1)?.steady(true);
+        frames.set_noise(0, noise);
+        Some((frames, long))
+    });
+    let window = beside.as_ref().map_or(0, |(frames, _)| frames.window());
+    let mut samples = vec![0.0; window];
     let mut out = noisy.collector();
     for_each_frame(&mut step, &noisy, None, None, |step, m| {
         predict_all(step, first.kernel());
+        if let Some((frames, long)) = &mut beside {
+            frames.estimate_of(long.kernel(), noisy.newest_into(m, &mut samples));
+            for (x, w) in frames.estimates_mut()[0].iter_mut().zip(&whitening) {
+                *x *= *w;
+            }
+        }
         let mut estimate = step.output().to_vec();
         for second in &mut later {
             second.next_frame();
             second.noisy_mut().copy_from_slice(step.noisy_at_output());
             second.first_mut().copy_from_slice(&estimate);
+            if let Some((frames, _)) = &beside {
+                frames.hand_on(0, step.output(), second.long_mut());
+            }
             second.update();
             second.select();
             predict_all(second, refine.kernel());

@@ -1,0 +1,414 @@
+//! A second first step in a mode without look-ahead: the same newest samples in longer frames, whose bins are narrower.
+//!
+//! Long frames end where the short ones do, and so cost no latency. Their estimate is not heard and analysed again, which would
+//! take another window: the last samples of a long frame carry its analysis window, which is exchanged for that of the short
+//! frame, and transformed into the short frame's spectrum. Nothing but the lower part of the spectrum, where partials are,
+//! is worked on; above it the short frames speak for themselves.
+
+use realfft::num_complex::Complex32;
+
+use super::assumed_noise::AssumedNoise;
+use super::chain::StepModel;
+use super::kernel::{BINS_PER_PASS, Kernel};
+use super::node::UNKNOWN;
+use super::noise::NoiseSpectrum;
+use super::pair::Turn;
+use super::rumble_limit::RumbleLimit;
+use super::step::{SpectralStep, StepConfig};
+use super::stft::{FrameDurations, FrameTransform, TransformScratch};
+use super::surge::SurgeFollower;
+use super::work_cost::{ANALYSE, SYNTHESISE, StepCost, TURN, passes};
+
+/// Short bins at the upper end of the long frames' range that are too close to it to be whole.
+const EDGE_BINS: usize = 2;
+
+/// Whether `long` can look at frames that end with those of `short` and be heard in them: no look-ahead, and the same
+/// synthesis window after a longer analysis window.
+#[must_use]
+pub fn fits(short: &StepConfig, long: &StepConfig) -> bool {
+    let same = |f: FrameDurations| (f.synthesis_at_48k, f.overlap);
+    let (s, l) = (short.frames, long.frames);
+    short.lookahead == 0
+        && long.lookahead == 0
+        && same(s) == same(l)
+        && s.synthesis_at_48k < s.window_at_48k
+        && s.window_at_48k < l.window_at_48k
+}
+
+/// What has to be done next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Analyse { channel: usize },
+    Turn,
+    Update { channel: usize, part: usize },
+    Select { channel: usize, part: usize },
+    Predict { channel: usize, start: usize },
+    Reframe { channel: usize },
+    Done,
+}
+
+/// The long frames of a channel or a pair of them.
+pub struct LongFrames {
+    /// One a channel.
+    steps: Vec<SpectralStep>,
+    transform: FrameTransform,
+    scratch: TransformScratch,
+    assumed: AssumedNoise,
+    /// One a channel; none in training.
+    rumble: Vec<RumbleLimit>,
+    surges: Vec<SurgeFollower>,
+    /// Noise amplitude per channel and bin, and that of the frame with its inverse.
+    amplitude: Vec<Vec<f32>>,
+    used: Vec<Vec<f32>>,
+    whitening: Vec<Vec<f32>>,
+    spectrum: Vec<Complex32>,
+    /// From the long analysis window to the short one.
+    windows: Vec<f32>,
+    short: FrameTransform,
+    short_scratch: TransformScratch,
+    /// Short bins that the long frames speak for.
+    short_bins: usize,
+    /// The estimates in the short frame, per channel.
+    estimate: Vec<Vec<Complex32>>,
+    cost: StepCost,
+    phase: Phase,
+}
+
+impl LongFrames {
+    /// Long frames beside those of `short` for `channels` (1 or 2); `None` unless they fit, see [`fits`]. Allocates.
+    #[must_use]
+    pub fn new(
+        model: &StepModel,
+        short: &StepConfig,
+        rate_hz: u32,
+        channels: usize,
+    ) -> Option<Self> {
+        if !fits(short, &model.config) {
+            return None;
+        }
+        let short = FrameTransform::new(short.frames.at_rate(rate_hz));
+        let steps: Vec<SpectralStep> = (0..channels)
+            .map(|_| SpectralStep::new(&model.config, rate_hz))
+            .collect();
+        let shape = model.config.frames.at_rate(rate_hz);
+        let bins = model.config.bins(shape, rate_hz);
+        let transform = FrameTransform::new(shape);
+        let skip = shape.window.checked_sub(short.shape().window)?;
+        let windows = transform.analysis()[skip..].iter().zip(short.analysis());
+        let short_bins = if bins == shape.bins() {
+            short.shape().bins()
+        } else {
+            (bins * short.shape().window / shape.window).saturating_sub(EDGE_BINS)
+        };
+        let lowest_hz = model.config.lowest_hz;
+        let per_bin = |v: f32| vec![vec![v; bins]; channels];
+        Some(Self {
+            assumed: AssumedNoise::new(shape, rate_hz, lowest_hz),
+            rumble: (0..channels)
+                .map(|_| RumbleLimit::new(shape, rate_hz, lowest_hz))
+                .collect(),
+            surges: (0..channels)
+                .map(|_| SurgeFollower::of_bins(bins, shape, rate_hz))
+                .collect(),
+            amplitude: per_bin(1.0),
+            used: per_bin(1.0),
+            whitening: per_bin(1.0),
+            spectrum: vec![Complex32::default(); shape.bins()],
+            windows: windows.map(|(long, short)| short / long).collect(),
+            short_scratch: short.make_scratch(),
+            short_bins,
+            estimate: vec![vec![Complex32::default(); short.shape().bins()]; channels],
+            short,
+            scratch: transform.make_scratch(),
+            transform,
+            cost: StepCost::new(&steps, model),
+            phase: Phase::Done,
+            steps,
+        })
+    }
+
+    /// Without regard to surges, and to rumble if `rumble` is false: for whole signals.
+    #[must_use]
+    pub fn steady(mut self, rumble: bool) -> Self {
+        self.surges.clear();
+        if !rumble {
+            self.rumble.clear();
+        }
+        self
+    }
+
+    /// Length of the long frames in samples.
+    #[must_use]
+    pub const fn window(&self) -> usize {
+        self.transform.shape().window
+    }
+
+    /// Tells what noise to expect in a channel; 1 in every bin before. Never allocates.
+    pub fn set_noise(&mut self, channel: usize, noise: &NoiseSpectrum) {
+        let amplitude = &mut self.amplitude[channel];
+        if noise.is_known() {
+            self.assumed.amplitude_into(noise, amplitude);
+        } else {
+            amplitude.fill(UNKNOWN);
+        }
+    }
+
+    /// Back to the state of new ones, but for the noise. Never allocates.
+    pub fn clear(&mut self) {
+        for step in &mut self.steps {
+            step.clear();
+        }
+        for r in &mut self.rumble {
+            r.clear();
+        }
+        for s in &mut self.surges {
+            s.clear();
+        }
+        self.phase = Phase::Done;
+    }
+
+    /// Begins with the frames that end here.
+    pub fn begin(&mut self) {
+        for step in &mut self.steps {
+            step.next_frame();
+        }
+        let used = self.used.iter_mut().zip(&mut self.whitening);
+        for ((used, whitening), amplitude) in used.zip(&self.amplitude) {
+            used.copy_from_slice(amplitude);
+            for (w, a) in whitening.iter_mut().zip(amplitude) {
+                *w = 1.0 / a;
+            }
+        }
+        self.phase = Phase::Analyse { channel: 0 };
+    }
+
+    /// Whether the estimates are there.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// Does the next part of the frame's work. `frame` gives the [`Self::window`] samples of a channel that end here, oldest
+    /// first, in two parts; `kernel` is that of the model; `turns` is how the short bins of a pair are turned. Never allocates.
+    pub fn advance<'a>(
+        &mut self,
+        kernel: &Kernel,
+        frame: impl Fn(usize) -> (&'a [f32], &'a [f32]),
+        turns: Option<&[Turn]>,
+    ) {
+        let channels = self.steps.len();
+        self.phase = match self.phase {
+            Phase::Analyse { channel } => {
+                self.analyse(channel, frame(channel));
+                if channel + 1 < channels {
+                    Phase::Analyse {
+                        channel: channel + 1,
+                    }
+                } else if turns.is_some() {
+                    Phase::Turn
+                } else {
+                    Phase::Update {
+                        channel: 0,
+                        part: 0,
+                    }
+                }
+            }
+            Phase::Turn => {
+                self.turn(turns.unwrap_or_default());
+                Phase::Update {
+                    channel: 0,
+                    part: 0,
+                }
+            }
+            Phase::Update { channel, part } => {
+                let step = &mut self.steps[channel];
+                step.update_part(part);
+                if part + 1 < step.update_parts() {
+                    Phase::Update {
+                        channel,
+                        part: part + 1,
+                    }
+                } else {
+                    Phase::Select { channel, part: 0 }
+                }
+            }
+            Phase::Select { channel, part } => {
+                let step = &mut self.steps[channel];
+                step.select_part(part);
+                if part + 1 < step.select_parts() {
+                    Phase::Select {
+                        channel,
+                        part: part + 1,
+                    }
+                } else if channel + 1 < channels {
+                    Phase::Update {
+                        channel: channel + 1,
+                        part: 0,
+                    }
+                } else {
+                    Phase::Predict {
+                        channel: 0,
+                        start: 0,
+                    }
+                }
+            }
+            Phase::Predict { channel, start } => {
+                let step = &mut self.steps[channel];
+                step.predict(kernel, start);
+                let start = start + BINS_PER_PASS;
+                if start < step.active_count() {
+                    Phase::Predict { channel, start }
+                } else if channel + 1 < channels {
+                    Phase::Predict {
+                        channel: channel + 1,
+                        start: 0,
+                    }
+                } else {
+                    Phase::Reframe { channel: 0 }
+                }
+            }
+            Phase::Reframe { channel } => {
+                self.reframe(channel, turns);
+                if channel + 1 < channels {
+                    Phase::Reframe {
+                        channel: channel + 1,
+                    }
+                } else {
+                    Phase::Done
+                }
+            }
+            Phase::Done => Phase::Done,
+        };
+    }
+
+    /// All of a frame of one channel at once, for whole signals.
+    pub fn estimate_of(&mut self, kernel: &Kernel, frame: &[f32]) {
+        self.begin();
+        while !self.is_done() {
+            self.advance(kernel, |_| (frame, &[]), None);
+        }
+    }
+
+    fn analyse(&mut self, channel: usize, (older, newer): (&[f32], &[f32])) {
+        self.transform
+            .analyse_into(older, newer, &mut self.scratch, &mut self.spectrum);
+        let (used, whitening) = (&mut self.used[channel], &mut self.whitening[channel]);
+        let spectrum = &mut self.spectrum[..used.len()];
+        if used.first() != Some(&UNKNOWN) {
+            if let Some(rumble) = self.rumble.get_mut(channel) {
+                rumble.apply(whitening, spectrum);
+            }
+            if let Some(surges) = self.surges.get_mut(channel) {
+                surges.apply(spectrum, used, whitening);
+            }
+        }
+        let noisy = self.steps[channel].noisy_mut();
+        for ((o, y), w) in noisy.iter_mut().zip(spectrum).zip(whitening) {
+            *o = *y * *w;
+        }
+    }
+
+    /// A long bin turns as the short one nearest to it.
+    fn turn(&mut self, turns: &[Turn]) {
+        let per_short = self.per_short();
+        if let [left, right] = &mut self.steps[..] {
+            let bins = left.noisy_mut().iter_mut().zip(right.noisy_mut());
+            for (f, (l, r)) in bins.enumerate() {
+                if let Some(turn) = turns.get((f + per_short / 2) / per_short) {
+                    (*l, *r) = turn.apply(*l, *r);
+                }
+            }
+        }
+    }
+
+    const fn per_short(&self) -> usize {
+        self.transform.shape().window / self.short.shape().window
+    }
+
+    /// The estimate of a channel in the short frame.
+    fn reframe(&mut self, channel: usize, turns: Option<&[Turn]>) {
+        let per_short = self.per_short();
+        let used = &self.used[channel];
+        let out = self.spectrum[..used.len()].iter_mut().zip(used);
+        match (turns, &self.steps[..]) {
+            (Some(turns), [first, second]) => {
+                let estimates = first.output().iter().zip(second.output());
+                for (f, ((s, a), (u, v))) in out.zip(estimates).enumerate() {
+                    let near = turns.get((f + per_short / 2) / per_short);
+                    let (left, right) = near.unwrap_or(&Turn::NONE).back(*u, *v);
+                    *s = if channel == 0 { left } else { right } * *a;
+                }
+            }
+            (_, steps) => {
+                for ((s, a), x) in out.zip(steps[channel].output()) {
+                    *s = x * *a;
+                }
+            }
+        }
+        let frame = self
+            .transform
+            .frame_of(&self.spectrum[..used.len()], &mut self.scratch);
+        let skip = frame.len() - self.windows.len();
+        self.short.transform_into(
+            &frame[skip..],
+            &self.windows,
+            &mut self.short_scratch,
+            &mut self.estimate[channel],
+        );
+    }
+
+    /// The estimates in the short frame, one a channel, neither whitened nor turned when [`Self::is_done`].
+    #[must_use]
+    pub fn estimates_mut(&mut self) -> &mut [Vec<Complex32>] {
+        &mut self.estimate
+    }
+
+    /// Copies the estimate of a channel as far up as the long frames hear, and above that what the first step made of the
+    /// short frame.
+    pub fn hand_on(&self, channel: usize, first: &[Complex32], out: &mut [Complex32]) {
+        for (f, (o, z)) in out.iter_mut().zip(first).enumerate() {
+            *o = if f < self.short_bins {
+                self.estimate[channel][f]
+            } else {
+                *z
+            };
+        }
+    }
+
+    /// Cost of what [`Self::advance`] does next.
+    #[must_use]
+    pub fn cost(&self) -> f32 {
+        let (long, bins) = (self.transform.shape().bins() as f32, self.used_bins());
+        match self.phase {
+            Phase::Analyse { .. } => long * ANALYSE,
+            Phase::Turn => bins * TURN,
+            Phase::Update { .. } => self.cost.update,
+            Phase::Select { .. } => self.cost.select,
+            Phase::Predict { .. } => self.cost.pass,
+            Phase::Reframe { .. } => self.reframe_cost(),
+            Phase::Done => 0.0,
+        }
+    }
+
+    fn used_bins(&self) -> f32 {
+        self.used.first().map_or(0, Vec::len) as f32
+    }
+
+    fn reframe_cost(&self) -> f32 {
+        let bins = self.transform.shape().bins() + self.short.shape().bins();
+        bins as f32 * SYNTHESISE
+    }
+
+    /// Cost of a frame, as far as it is known.
+    #[must_use]
+    pub fn total_cost(&self) -> f32 {
+        let channels = self.steps.len() as f32;
+        let analyse = self.transform.shape().bins() as f32 * ANALYSE;
+        let turn = if self.steps.len() == 2 {
+            self.used_bins() * TURN
+        } else {
+            0.0
+        };
+        channels * (analyse + self.reframe_cost()) + turn + self.cost.total(passes(&self.steps))
+    }
+}
