@@ -921,10 +921,11 @@ impl<'a, I: Iterator<Item = (&'a mut Lane, &'a [u32])>> Column<I> {
 /// Harmonic salience: for each candidate pitch the mean log power over its first partials, and for each bin the best
 /// candidate that has a partial there.
 struct Salience {
-    /// Log powers of the frame, maximum over neighbouring bins.
+    /// Log powers of the frame, maximum over neighbouring bins, and one of nothing for what lies beyond the spectrum.
     peak: Vec<f32>,
-    /// Candidate pitches in bins.
-    pitch: Vec<f32>,
+    /// The bins of the partials of each candidate pitch.
+    partials: Vec<[u16; PARTIALS.1]>,
+    /// One more than there are bins.
     per_bin: Vec<f32>,
 }
 
@@ -935,25 +936,31 @@ const PITCH_HZ: (f64, f64) = (70.0, 1800.0);
 const CANDIDATES_PER_BIN: f64 = 6.0;
 /// Candidates that are judged in one go.
 const CANDIDATES_PER_PART: usize = 256;
+/// The salience of nothing.
+const NOTHING: f32 = -2.0;
 
 impl Salience {
     fn new(contexts: &[Context], bins: usize, bin_hz: f64) -> Self {
         let used = contexts
             .iter()
             .any(|c| matches!(c, Context::Salience { .. }));
-        let bins = if used { bins } else { 0 };
         let (low, high) = (PITCH_HZ.0 / bin_hz, PITCH_HZ.1 / bin_hz);
         let count = if used {
             ((high - low) * CANDIDATES_PER_BIN) as usize
         } else {
             0
         };
+        let partials = |i: usize| {
+            let pitch = (low + i as f64 / CANDIDATES_PER_BIN) as f32;
+            let bin = |n: usize| ((pitch * (n + 1) as f32 + 0.5) as usize).min(bins);
+            // The longest windows have no more bins than that: `check_step` sees to it.
+            std::array::from_fn(|n| u16::try_from(bin(n)).unwrap_or(u16::MAX))
+        };
+        let size = if used { bins + 1 } else { 0 };
         Self {
-            peak: vec![0.0; bins],
-            pitch: (0..count)
-                .map(|i| (low + i as f64 / CANDIDATES_PER_BIN) as f32)
-                .collect(),
-            per_bin: vec![0.0; bins],
+            peak: vec![NOTHING; size],
+            partials: (0..count).map(partials).collect(),
+            per_bin: vec![NOTHING; size],
         }
     }
 
@@ -962,7 +969,7 @@ impl Salience {
         if self.peak.is_empty() {
             0
         } else {
-            1 + self.pitch.len().div_ceil(CANDIDATES_PER_PART)
+            1 + self.partials.len().div_ceil(CANDIDATES_PER_PART)
         }
     }
 
@@ -980,35 +987,34 @@ impl Salience {
         }) else {
             return;
         };
-        let bins = self.peak.len();
-        for (tile, p) in self.per_bin.chunks_mut(BIN_TILE).enumerate() {
+        let bins = self.peak.len() - 1;
+        let logs = &mut self.per_bin[..bins];
+        for (tile, p) in logs.chunks_mut(BIN_TILE).enumerate() {
             let mut raw = [1.0; BIN_TILE];
             for (i, x) in raw.iter_mut().enumerate().take(p.len()) {
                 *x = means[mean].at(tile * BIN_TILE + i, width);
             }
             p.copy_from_slice(&log_estimate(raw)[..p.len()]);
         }
-        for f in 0..bins {
-            self.peak[f] = self.per_bin[f.saturating_sub(1)]
-                .max(self.per_bin[f])
-                .max(self.per_bin[(f + 1).min(bins - 1)]);
+        for (f, peak) in self.peak[..bins].iter_mut().enumerate() {
+            *peak = logs[f.saturating_sub(1)]
+                .max(logs[f])
+                .max(logs[(f + 1).min(bins - 1)]);
         }
-        self.per_bin.fill(-2.0);
+        self.per_bin.fill(NOTHING);
     }
 
     fn update_candidates(&mut self, start: usize) {
-        for &pitch in self.pitch.iter().skip(start).take(CANDIDATES_PER_PART) {
+        let last = self.peak.len() - 1;
+        for partials in self.partials.iter().skip(start).take(CANDIDATES_PER_PART) {
+            let partials = partials.map(|f| usize::from(f).min(last));
             let mut sum = 0.0;
-            for n in 1..=PARTIALS.0 {
-                let f = (pitch * n as f32 + 0.5) as usize;
-                sum += self.peak.get(f).copied().unwrap_or(-2.0);
+            for &f in &partials[..PARTIALS.0] {
+                sum += self.peak[f];
             }
             let strength = sum / PARTIALS.0 as f32;
-            for n in 1..=PARTIALS.1 {
-                let f = (pitch * n as f32 + 0.5) as usize;
-                if let Some(best) = self.per_bin.get_mut(f) {
-                    *best = best.max(strength);
-                }
+            for f in partials {
+                self.per_bin[f] = self.per_bin[f].max(strength);
             }
         }
     }
