@@ -412,3 +412,127 @@ impl LongFrames {
         channels * (analyse + self.reframe_cost()) + turn + self.cost.total(passes(&self.steps))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::recipe::{causal_long_step, causal_step, first_step};
+    use crate::model::{Drfm, FeatureDraw, FeatureGroup, FeatureScale, RandomFeatures};
+    use crate::rng::StableRng;
+
+    const SHORT: FrameDurations = FrameDurations {
+        window_at_48k: 1024,
+        synthesis_at_48k: 384,
+        overlap: 3,
+    };
+    const LONG: FrameDurations = FrameDurations {
+        window_at_48k: 3072,
+        ..SHORT
+    };
+
+    /// A step that takes nothing away.
+    fn passing(config: StepConfig) -> StepModel {
+        let inputs = |inputs, scale| FeatureGroup {
+            inputs,
+            scale: FeatureScale::Fixed(scale),
+        };
+        let features = RandomFeatures::draw(&FeatureDraw {
+            d_in: config.patch_inputs() + config.context_inputs(),
+            n_features: 8,
+            seed: 1,
+            stream: 0,
+            groups: vec![
+                inputs(config.patch_inputs(), 0.1),
+                inputs(config.context_inputs(), 0.1),
+            ],
+            orthogonal: false,
+            patches: None,
+        })
+        .unwrap();
+        let gates = ndarray::Array2::zeros((config.schedule.timesteps(), 8));
+        let model = Drfm::new(features, gates, ndarray::Array2::zeros((8, 2))).unwrap();
+        StepModel::new(config, model).unwrap()
+    }
+
+    fn sound(seed: u64, samples: usize) -> Vec<f32> {
+        let mut rng = StableRng::new(seed, 0);
+        (0..samples).map(|_| 20.0 * rng.normal() as f32).collect()
+    }
+
+    #[test]
+    fn what_is_passed_on_is_the_spectrum_of_the_short_frame() {
+        for rate_hz in [22_050, 44_100, 48_000, 96_000] {
+            let (short, long) = (causal_step(SHORT), passing(causal_long_step(LONG)));
+            let mut frames = LongFrames::new(&long, &short, rate_hz, 1)
+                .unwrap()
+                .steady(false);
+            let samples = sound(3, frames.window());
+            let transform = FrameTransform::new(SHORT.at_rate(rate_hz));
+            let bins = transform.shape().bins();
+            let mut want = vec![Complex32::default(); bins];
+            let newest = &samples[samples.len() - transform.shape().window..];
+            transform.analyse_into(newest, &[], &mut transform.make_scratch(), &mut want);
+            frames.estimate_of(long.kernel(), &samples);
+            let (first, mut got) = (vec![Complex32::new(7.0, 0.0); bins], want.clone());
+            frames.hand_on(0, &first, &mut got);
+            let heard = frames.short_bins;
+            let hz = heard as f32 * rate_hz as f32 / transform.shape().window as f32;
+            assert!((4300.0..4501.0).contains(&hz), "{hz} Hz at {rate_hz}");
+            // Nothing but the edge of the range leaks, and its leakage falls off.
+            let far = heard - 12;
+            let error = |bins: std::ops::Range<usize>| -> f32 {
+                let off = bins.clone().map(|f| (got[f] - want[f]).norm_sqr());
+                off.sum::<f32>() / want[bins].iter().map(|x| x.norm_sqr()).sum::<f32>()
+            };
+            assert!(error(0..far) < 1e-4, "{rate_hz}: {}", error(0..far));
+            assert!(error(0..heard) < 0.02, "{rate_hz}: {}", error(0..heard));
+            assert!(got[heard..].iter().all(|x| *x == first[0]));
+        }
+    }
+
+    #[test]
+    fn the_turns_of_a_pair_are_taken_back() {
+        let (short, long) = (causal_step(SHORT), passing(causal_long_step(LONG)));
+        let sounds = [4, 5].map(|seed| sound(seed, 3072));
+        let estimates = |channels, turns: Option<&[Turn]>| {
+            let mut frames = LongFrames::new(&long, &short, 48_000, channels)
+                .unwrap()
+                .steady(false);
+            frames.begin();
+            while !frames.is_done() {
+                frames.advance(long.kernel(), |c| (&sounds[c], &[]), turns);
+            }
+            let heard = frames.short_bins;
+            frames.estimates_mut()[channels - 1][..heard].to_vec()
+        };
+        let turns = vec![Turn::UNEVEN; 513];
+        let (alone, turned) = (estimates(2, None), estimates(2, Some(&turns)));
+        let power: f32 = alone.iter().map(|x| x.norm_sqr()).sum();
+        let pairs = alone.iter().zip(&turned);
+        let error: f32 = pairs.map(|(a, b)| (a - b).norm_sqr()).sum();
+        assert!(error < 1e-9 * power, "{}", error / power);
+    }
+
+    #[test]
+    fn only_longer_frames_without_look_ahead_fit() {
+        let short = causal_step(SHORT);
+        assert!(fits(&short, &causal_long_step(LONG)));
+        assert!(!fits(&short, &causal_long_step(SHORT)));
+        assert!(!fits(&causal_long_step(LONG), &short));
+        let other = FrameDurations {
+            synthesis_at_48k: 256,
+            ..LONG
+        };
+        assert!(!fits(&short, &causal_long_step(other)));
+        let ahead = StepConfig {
+            lookahead: 1,
+            ..causal_long_step(LONG)
+        };
+        assert!(!fits(&short, &ahead));
+        let symmetric = FrameDurations::symmetric(4096, 8);
+        assert!(!fits(
+            &first_step(symmetric, 3),
+            &first_step(FrameDurations::symmetric(8192, 8), 6)
+        ));
+    }
+}

@@ -264,7 +264,16 @@ fn check_chain(chain: &Chain) -> Result<(), String> {
     if first.refines() || first.uses_long() {
         return Err("its first step wants an earlier estimate".to_owned());
     }
-    match (&chain.long, &chain.refine) {
+    let whole = |step: &StepConfig| step.highest_hz == 0.0;
+    let long_is_whole = |long: &StepConfig| whole(long) || fits(first, long);
+    let refine = chain.refine.as_ref();
+    if !whole(first)
+        || !refine.is_none_or(|r| whole(&r.config))
+        || !chain.long.as_ref().is_none_or(|l| long_is_whole(&l.config))
+    {
+        return Err("a step that is heard by itself leaves out the highest bins".to_owned());
+    }
+    match (&chain.long, refine) {
         (Some(long), Some(refine)) => {
             if long.config.refines() || !refine.config.refines() {
                 return Err("its steps are in the wrong order".to_owned());
@@ -284,4 +293,76 @@ fn check_chain(chain: &Chain) -> Result<(), String> {
         (None, None) => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::audio::embedded;
+
+    /// Why an embedded model is refused whose recipe has been changed.
+    fn refusal(change: impl Fn(&mut Value)) -> String {
+        let mut file = ModelFile::from_bytes(embedded::bytes("guitar").unwrap()).unwrap();
+        change(&mut file.recipe);
+        match DenoiserModel::from_file(file) {
+            Ok(_) => String::new(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn steps_that_cannot_work_together_are_refused() {
+        assert_eq!(refusal(|_| {}), "");
+        let set = |step: &'static str, what: &'static str, value: Value| {
+            refusal(move |recipe| recipe["steps"][step][what] = value.clone())
+        };
+        for (said, wanted) in [
+            (
+                set("live", "highest_hz", json!(4500.0)),
+                "leaves out the highest",
+            ),
+            (
+                set("refine_live", "highest_hz", json!(4500.0)),
+                "leaves out the highest",
+            ),
+            (
+                set("long", "highest_hz", json!(4500.0)),
+                "leaves out the highest",
+            ),
+            (
+                set("live_long", "highest_hz", json!(50.0)),
+                "impossible range",
+            ),
+            (
+                set("live_long", "highest_hz", json!(-1.0)),
+                "impossible range",
+            ),
+            (
+                set("refine_live", "lookahead", json!(1)),
+                "second step does not fit",
+            ),
+            (
+                refusal(|recipe| {
+                    let longer = recipe["steps"]["live_long"]["frames"].clone();
+                    recipe["steps"]["refine_live"]["frames"] = longer;
+                }),
+                "second step does not fit",
+            ),
+            (
+                refusal(|recipe| recipe["modes"]["live"]["long"] = Value::Null),
+                "second step does not fit",
+            ),
+            (
+                refusal(|recipe| recipe["modes"]["live"]["refine"] = Value::Null),
+                "needs a second step",
+            ),
+        ] {
+            assert!(said.contains(wanted), "{said:?} for {wanted:?}");
+        }
+        // As wide as it likes.
+        assert_eq!(set("live_long", "highest_hz", json!(1e5)), "");
+        assert_eq!(set("live_long", "highest_hz", json!(0.0)), "");
+    }
 }

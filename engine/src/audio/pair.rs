@@ -87,6 +87,14 @@ impl Turn {
         noise: [1.0, 1.0],
     };
 
+    /// An uneven one.
+    #[cfg(test)]
+    pub(super) const UNEVEN: Self = Self {
+        a: Complex32::new(0.6, 0.0),
+        b: Complex32::new(0.0, 0.8),
+        noise: [0.5, 1.2],
+    };
+
     /// From left and right to what is turned.
     #[inline(always)]
     #[must_use]
