@@ -463,7 +463,10 @@ impl StageStats {
         }
         let mut steps = BTreeMap::new();
         for name in header.steps {
-            steps.insert(name, Stats::read_from(&mut input)?);
+            steps.insert(name, Stats::read_next(&mut input)?);
+        }
+        if input.read(&mut [0])? != 0 {
+            return Err(damaged("something follows its end: the file is damaged"));
         }
         Ok(Self {
             stage: header.stage,

@@ -188,13 +188,18 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The last checksum, after which nothing may follow.
-    pub(crate) fn finish(mut self) -> Result<(), TrainError> {
-        self.checksum()?;
+    /// Nothing may follow.
+    pub(crate) fn end(mut self) -> Result<(), TrainError> {
         let mut one = [0];
         match self.inner.read(&mut one)? {
             0 => Ok(()),
             _ => Err(self.error("something follows its end: the file is damaged")),
         }
+    }
+
+    /// The last checksum, after which nothing may follow.
+    pub(crate) fn finish(mut self) -> Result<(), TrainError> {
+        self.checksum()?;
+        self.end()
     }
 }

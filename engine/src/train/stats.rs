@@ -347,6 +347,20 @@ impl Stats {
     /// # Errors
     /// If it is damaged, cut short, of another kind or version, too large, or if this version draws other features.
     pub fn read_from(input: impl Read) -> Result<Self, TrainError> {
+        let (stats, reader) = Self::read(input)?;
+        reader.end()?;
+        Ok(stats)
+    }
+
+    /// The same from a stream in which something else may follow.
+    ///
+    /// # Errors
+    /// As [`Self::read_from`].
+    pub fn read_next(input: impl Read) -> Result<Self, TrainError> {
+        Self::read(input).map(|(stats, _)| stats)
+    }
+
+    fn read<R: Read>(input: R) -> Result<(Self, Reader<R>), TrainError> {
         let mut reader = Reader::new(input, KIND, MAGIC, VERSION)?;
         let header = reader.text(MAX_HEADER)?;
         reader.checksum()?;
@@ -372,8 +386,8 @@ impl Stats {
                 sums.target_sq = reader.f64s(d_out)?;
             }
         }
-        reader.finish()?;
-        Ok(stats)
+        reader.checksum()?;
+        Ok((stats, reader))
     }
 }
 
