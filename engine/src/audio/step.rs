@@ -924,7 +924,7 @@ struct Salience {
     /// Log powers of the frame, maximum over neighbouring bins, and one of nothing for what lies beyond the spectrum.
     peak: Vec<f32>,
     /// The bins of the partials of each candidate pitch.
-    partials: Vec<[u16; PARTIALS.1]>,
+    partials: Vec<[u32; PARTIALS.1]>,
     /// One more than there are bins.
     per_bin: Vec<f32>,
 }
@@ -952,9 +952,7 @@ impl Salience {
         };
         let partials = |i: usize| {
             let pitch = (low + i as f64 / CANDIDATES_PER_BIN) as f32;
-            let bin = |n: usize| ((pitch * (n + 1) as f32 + 0.5) as usize).min(bins);
-            // The longest windows have no more bins than that: `check_step` sees to it.
-            std::array::from_fn(|n| u16::try_from(bin(n)).unwrap_or(u16::MAX))
+            std::array::from_fn(|n| ((pitch * (n + 1) as f32 + 0.5) as usize).min(bins) as u32)
         };
         let size = if used { bins + 1 } else { 0 };
         Self {
@@ -1007,7 +1005,7 @@ impl Salience {
     fn update_candidates(&mut self, start: usize) {
         let last = self.peak.len() - 1;
         for partials in self.partials.iter().skip(start).take(CANDIDATES_PER_PART) {
-            let partials = partials.map(|f| usize::from(f).min(last));
+            let partials = partials.map(|f| (f as usize).min(last));
             let mut sum = 0.0;
             for &f in &partials[..PARTIALS.0] {
                 sum += self.peak[f];
