@@ -214,10 +214,8 @@ fn check_step(config: &StepConfig) -> Result<(), String> {
     {
         return Err("normalisation does not fit the contexts".to_owned());
     }
-    if !(0.0..=20_000.0).contains(&config.lowest_hz)
-        || !(0.0..=1e6).contains(&config.highest_hz)
-        || (config.highest_hz > 0.0 && config.highest_hz < LEAST_HIGHEST_HZ)
-    {
+    let highest = config.highest_hz == 0.0 || (LEAST_HIGHEST_HZ..=1e6).contains(&config.highest_hz);
+    if !(0.0..=20_000.0).contains(&config.lowest_hz) || !highest {
         return Err("impossible range".to_owned());
     }
     let power = |p: &Power| match p.mean {
