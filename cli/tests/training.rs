@@ -149,6 +149,11 @@ fn the_range_of_an_instrument_can_be_given() {
         folder.path(),
         "train . --stats-out a.stats --modes live --features 8 --lowest-hz 41.5",
     );
+    let mut longer = std::fs::read(folder.path().join("a.stats")).unwrap();
+    longer.push(0);
+    std::fs::write(folder.path().join("longer.stats"), longer).unwrap();
+    let merge = "merge longer.stats -o one.drfm";
+    fails(folder.path(), merge, 1, "something follows its end");
     works(folder.path(), "merge a.stats -o one.drfm");
     works(folder.path(), "train . --base one.drfm --stats-out b.stats");
     works(folder.path(), "merge b.stats --base one.drfm -o two.drfm");
