@@ -17,6 +17,7 @@ pub mod file_error;
 mod file_tests;
 pub mod find;
 pub mod floor_memory;
+mod frame_work;
 pub mod gap;
 pub mod hum;
 pub mod kernel;
@@ -67,5 +68,4 @@ pub mod waveform_stream;
 #[cfg(test)]
 mod waveform_stream_tests;
 pub mod waveform_training;
-mod work_cost;
 pub mod writer;

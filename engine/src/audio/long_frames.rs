@@ -9,7 +9,8 @@ use realfft::num_complex::Complex32;
 
 use super::assumed_noise::AssumedNoise;
 use super::chain::StepModel;
-use super::kernel::{BINS_PER_PASS, Kernel};
+use super::frame_work::{ANALYSE, SYNTHESISE, StepCost, StepPhase, TURN, passes};
+use super::kernel::Kernel;
 use super::node::UNKNOWN;
 use super::noise::NoiseSpectrum;
 use super::pair::Turn;
@@ -17,7 +18,6 @@ use super::rumble_limit::RumbleLimit;
 use super::step::{SpectralStep, StepConfig};
 use super::stft::{FrameDurations, FrameTransform, TransformScratch};
 use super::surge::SurgeFollower;
-use super::work_cost::{ANALYSE, SYNTHESISE, StepCost, TURN, passes};
 
 /// Short bins at the upper end of the long frames' range that are too close to it to be whole.
 const EDGE_BINS: usize = 2;
@@ -40,9 +40,7 @@ pub fn fits(short: &StepConfig, long: &StepConfig) -> bool {
 enum Phase {
     Analyse { channel: usize },
     Turn,
-    Update { channel: usize, part: usize },
-    Select { channel: usize, part: usize },
-    Predict { channel: usize, start: usize },
+    Step(StepPhase),
     Reframe { channel: usize },
     Done,
 }
@@ -167,7 +165,7 @@ impl LongFrames {
         self.phase = Phase::Done;
     }
 
-    /// Begins with the frames that end here.
+    /// Begins with the frames that end here. Never allocates.
     pub fn begin(&mut self) {
         for step in &mut self.steps {
             step.next_frame();
@@ -207,66 +205,16 @@ impl LongFrames {
                 } else if turns.is_some() {
                     Phase::Turn
                 } else {
-                    Phase::Update {
-                        channel: 0,
-                        part: 0,
-                    }
+                    Phase::Step(StepPhase::BEGIN)
                 }
             }
             Phase::Turn => {
                 self.turn(turns.unwrap_or_default());
-                Phase::Update {
-                    channel: 0,
-                    part: 0,
-                }
+                Phase::Step(StepPhase::BEGIN)
             }
-            Phase::Update { channel, part } => {
-                let step = &mut self.steps[channel];
-                step.update_part(part);
-                if part + 1 < step.update_parts() {
-                    Phase::Update {
-                        channel,
-                        part: part + 1,
-                    }
-                } else {
-                    Phase::Select { channel, part: 0 }
-                }
-            }
-            Phase::Select { channel, part } => {
-                let step = &mut self.steps[channel];
-                step.select_part(part);
-                if part + 1 < step.select_parts() {
-                    Phase::Select {
-                        channel,
-                        part: part + 1,
-                    }
-                } else if channel + 1 < channels {
-                    Phase::Update {
-                        channel: channel + 1,
-                        part: 0,
-                    }
-                } else {
-                    Phase::Predict {
-                        channel: 0,
-                        start: 0,
-                    }
-                }
-            }
-            Phase::Predict { channel, start } => {
-                let step = &mut self.steps[channel];
-                step.predict(kernel, start);
-                let start = start + BINS_PER_PASS;
-                if start < step.active_count() {
-                    Phase::Predict { channel, start }
-                } else if channel + 1 < channels {
-                    Phase::Predict {
-                        channel: channel + 1,
-                        start: 0,
-                    }
-                } else {
-                    Phase::Reframe { channel: 0 }
-                }
-            }
+            Phase::Step(phase) => phase
+                .advance(&mut self.steps, kernel)
+                .map_or(Phase::Reframe { channel: 0 }, Phase::Step),
             Phase::Reframe { channel } => {
                 self.reframe(channel, turns);
                 if channel + 1 < channels {
@@ -345,12 +293,13 @@ impl LongFrames {
                 }
             }
         }
-        let frame = self
-            .transform
-            .frame_of(&self.spectrum[..used.len()], &mut self.scratch);
-        let skip = frame.len() - self.windows.len();
+        let newest = self.transform.newest_of(
+            self.windows.len(),
+            &self.spectrum[..used.len()],
+            &mut self.scratch,
+        );
         self.short.transform_into(
-            &frame[skip..],
+            newest,
             &self.windows,
             &mut self.short_scratch,
             &mut self.estimate[channel],
@@ -364,7 +313,7 @@ impl LongFrames {
     }
 
     /// Copies the estimate of a channel as far up as the long frames hear, and above that what the first step made of the
-    /// short frame.
+    /// short frame. Never allocates.
     pub fn hand_on(&self, channel: usize, first: &[Complex32], out: &mut [Complex32]) {
         for (f, (o, z)) in out.iter_mut().zip(first).enumerate() {
             *o = if f < self.short_bins {
@@ -382,9 +331,7 @@ impl LongFrames {
         match self.phase {
             Phase::Analyse { .. } => long * ANALYSE,
             Phase::Turn => bins * TURN,
-            Phase::Update { .. } => self.cost.update,
-            Phase::Select { .. } => self.cost.select,
-            Phase::Predict { .. } => self.cost.pass,
+            Phase::Step(phase) => self.cost.of(phase),
             Phase::Reframe { .. } => self.reframe_cost(),
             Phase::Done => 0.0,
         }
@@ -414,24 +361,24 @@ impl LongFrames {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::audio::recipe::{causal_long_step, causal_step, first_step};
     use crate::model::{Drfm, FeatureDraw, FeatureGroup, FeatureScale, RandomFeatures};
     use crate::rng::StableRng;
 
-    const SHORT: FrameDurations = FrameDurations {
+    pub const SHORT: FrameDurations = FrameDurations {
         window_at_48k: 1024,
         synthesis_at_48k: 384,
         overlap: 3,
     };
-    const LONG: FrameDurations = FrameDurations {
+    pub const LONG: FrameDurations = FrameDurations {
         window_at_48k: 3072,
         ..SHORT
     };
 
     /// A step that takes nothing away.
-    fn passing(config: StepConfig) -> StepModel {
+    pub fn passing(config: StepConfig) -> StepModel {
         let inputs = |inputs, scale| FeatureGroup {
             inputs,
             scale: FeatureScale::Fixed(scale),
@@ -454,7 +401,7 @@ mod tests {
         StepModel::new(config, model).unwrap()
     }
 
-    fn sound(seed: u64, samples: usize) -> Vec<f32> {
+    pub fn sound(seed: u64, samples: usize) -> Vec<f32> {
         let mut rng = StableRng::new(seed, 0);
         (0..samples).map(|_| 20.0 * rng.normal() as f32).collect()
     }
@@ -495,23 +442,34 @@ mod tests {
     fn the_turns_of_a_pair_are_taken_back() {
         let (short, long) = (causal_step(SHORT), passing(causal_long_step(LONG)));
         let sounds = [4, 5].map(|seed| sound(seed, 3072));
-        let estimates = |channels, turns: Option<&[Turn]>| {
-            let mut frames = LongFrames::new(&long, &short, 48_000, channels)
+        let heard = |turns: Option<&[Turn]>| {
+            let mut frames = LongFrames::new(&long, &short, 48_000, 2)
                 .unwrap()
                 .steady(false);
             frames.begin();
             while !frames.is_done() {
                 frames.advance(long.kernel(), |c| (&sounds[c], &[]), turns);
             }
-            let heard = frames.short_bins;
-            frames.estimates_mut()[channels - 1][..heard].to_vec()
+            frames
         };
-        let turns = vec![Turn::UNEVEN; 513];
-        let (alone, turned) = (estimates(2, None), estimates(2, Some(&turns)));
-        let power: f32 = alone.iter().map(|x| x.norm_sqr()).sum();
-        let pairs = alone.iter().zip(&turned);
-        let error: f32 = pairs.map(|(a, b)| (a - b).norm_sqr()).sum();
-        assert!(error < 1e-9 * power, "{}", error / power);
+        // Every other short bin is turned, and the three long ones around it.
+        let turns: Vec<Turn> = (0..513)
+            .map(|f| [Turn::NONE, Turn::UNEVEN][f % 2])
+            .collect();
+        let (mut alone, mut turned) = (heard(None), heard(Some(&turns)));
+        for channel in 0..2 {
+            let [a, t] = [&alone, &turned].map(|f| f.steps[channel].noisy_at_output());
+            for (f, (a, t)) in a.iter().zip(t).enumerate() {
+                assert_eq!(a != t, (f + 1) / 3 % 2 == 1, "long bin {f}");
+            }
+            let bins = alone.short_bins;
+            let alone = &alone.estimates_mut()[channel][..bins];
+            let turned = &turned.estimates_mut()[channel][..bins];
+            let power: f32 = alone.iter().map(|x| x.norm_sqr()).sum();
+            let pairs = alone.iter().zip(turned);
+            let error: f32 = pairs.map(|(a, b)| (*a - *b).norm_sqr()).sum();
+            assert!(error < 1e-9 * power, "{}", error / power);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use realfft::num_complex::Complex32;
 
 use super::assumed_noise::AssumedNoise;
 use super::chain::StepModel;
-use super::kernel::BINS_PER_PASS;
+use super::frame_work::{ANALYSE, SYNTHESISE, StepCost, StepPhase, TURN, passes};
 use super::long_frames::LongFrames;
 use super::noise::NoiseSpectrum;
 use super::pair::{PairTurns, Turn};
@@ -18,7 +18,6 @@ use super::rumble_limit::RumbleLimit;
 use super::step::{SpectralStep, StepConfig};
 use super::stft::{FrameTransform, History, OverlapAdd, TransformScratch};
 use super::surge::SurgeFollower;
-use super::work_cost::{ANALYSE, SYNTHESISE, StepCost, TURN, passes};
 
 /// The amplitude that stands for noise of which nothing is known. So large that the frames whitened with it weigh nothing
 /// in any running average: were they whitened with next to nothing, the averages would take seconds to forget them, and
@@ -48,24 +47,10 @@ enum Phase {
     Turn {
         signal: usize,
     },
-    /// The same sound in longer frames, between the first and the second step.
+    First(StepPhase),
+    /// The same sound in longer frames.
     Long,
-    /// By the first or the second step.
-    Update {
-        second: bool,
-        channel: usize,
-        part: usize,
-    },
-    Select {
-        second: bool,
-        channel: usize,
-        part: usize,
-    },
-    Predict {
-        second: bool,
-        channel: usize,
-        start: usize,
-    },
+    Second(StepPhase),
     Synthesise {
         channel: usize,
     },
@@ -410,14 +395,6 @@ impl Node {
         }
     }
 
-    /// The first or the second step of a channel, and its model.
-    fn step_mut(&mut self, second: bool, channel: usize) -> (&mut SpectralStep, &StepModel) {
-        match &mut self.second {
-            Some((steps, model)) if second => (&mut steps[channel], model),
-            _ => (&mut self.steps[channel], &self.model),
-        }
-    }
-
     /// A part of the work on the long frames, whose estimates end up whitened and turned as the frame is; false after the last.
     fn advance_long(&mut self) -> bool {
         let Some((long, model)) = &mut self.long else {
@@ -449,10 +426,12 @@ impl Node {
         false
     }
 
-    /// Gives the frame of the first step to the second.
-    fn hand_on(&mut self, channel: usize) {
-        if let Some((second, _)) = &mut self.second {
-            let (step, second) = (&self.steps[channel], &mut second[channel]);
+    /// Gives the frame of the first steps to the second ones, if there are any; returns what comes next.
+    fn hand_on(&mut self) -> Phase {
+        let Some((second, _)) = &mut self.second else {
+            return Phase::Synthesise { channel: 0 };
+        };
+        for (channel, (step, second)) in self.steps.iter().zip(second).enumerate() {
             second.next_frame();
             second.noisy_mut().copy_from_slice(step.noisy_at_output());
             second.first_mut().copy_from_slice(step.output());
@@ -460,6 +439,7 @@ impl Node {
                 long.hand_on(channel, step.output(), second.long_mut());
             }
         }
+        Phase::Second(StepPhase::BEGIN)
     }
 
     /// The estimate of a channel's output frame goes to `spectrum`.
@@ -535,11 +515,7 @@ impl Node {
                         channel: 0,
                     }
                 } else {
-                    Phase::Update {
-                        second: false,
-                        channel: 0,
-                        part: 0,
-                    }
+                    Phase::First(StepPhase::BEGIN)
                 }
             }
             Phase::Hear { part } => {
@@ -557,106 +533,26 @@ impl Node {
                         channel: 0,
                     }
                 } else {
-                    Phase::Update {
-                        second: false,
-                        channel: 0,
-                        part: 0,
-                    }
+                    Phase::First(StepPhase::BEGIN)
                 }
             }
+            Phase::First(phase) => match phase.advance(&mut self.steps, self.model.kernel()) {
+                Some(phase) => Phase::First(phase),
+                None if self.long.is_some() => Phase::Long,
+                None => self.hand_on(),
+            },
             Phase::Long => {
                 if self.advance_long() {
                     Phase::Long
                 } else {
-                    Phase::Update {
-                        second: true,
-                        channel: 0,
-                        part: 0,
-                    }
+                    self.hand_on()
                 }
             }
-            Phase::Update {
-                second,
-                channel,
-                part,
-            } => {
-                if second && part == 0 {
-                    self.hand_on(channel);
-                }
-                let (step, _) = self.step_mut(second, channel);
-                step.update_part(part);
-                if part + 1 < step.update_parts() {
-                    Phase::Update {
-                        second,
-                        channel,
-                        part: part + 1,
-                    }
-                } else {
-                    Phase::Select {
-                        second,
-                        channel,
-                        part: 0,
-                    }
-                }
-            }
-            Phase::Select {
-                second,
-                channel,
-                part,
-            } => {
-                let (step, _) = self.step_mut(second, channel);
-                step.select_part(part);
-                if part + 1 < step.select_parts() {
-                    Phase::Select {
-                        second,
-                        channel,
-                        part: part + 1,
-                    }
-                } else if channel + 1 < self.channels {
-                    // All choose before any predicts: what is left to do is known sooner.
-                    Phase::Update {
-                        second,
-                        channel: channel + 1,
-                        part: 0,
-                    }
-                } else {
-                    Phase::Predict {
-                        second,
-                        channel: 0,
-                        start: 0,
-                    }
-                }
-            }
-            Phase::Predict {
-                second,
-                channel,
-                start,
-            } => {
-                let (step, model) = self.step_mut(second, channel);
-                step.predict(model.kernel(), start);
-                let start = start + BINS_PER_PASS;
-                if start < step.active_count() {
-                    Phase::Predict {
-                        second,
-                        channel,
-                        start,
-                    }
-                } else if channel + 1 < self.channels {
-                    Phase::Predict {
-                        second,
-                        channel: channel + 1,
-                        start: 0,
-                    }
-                } else if !second && self.long.is_some() {
-                    Phase::Long
-                } else if !second && self.second.is_some() {
-                    Phase::Update {
-                        second: true,
-                        channel: 0,
-                        part: 0,
-                    }
-                } else {
-                    Phase::Synthesise { channel: 0 }
+            Phase::Second(phase) => {
+                let second = self.second.as_mut();
+                match second.and_then(|(steps, model)| phase.advance(steps, model.kernel())) {
+                    Some(phase) => Phase::Second(phase),
+                    None => Phase::Synthesise { channel: 0 },
                 }
             }
             Phase::Synthesise { channel } => {
@@ -737,21 +633,62 @@ impl CostModel {
             + self.channels * self.synthesise
     }
 
-    const fn step(&self, second: bool) -> &StepCost {
-        if second { &self.second } else { &self.first }
-    }
-
     fn of(&self, phase: Phase) -> f32 {
         match phase {
             Phase::Analyse { .. } => self.analyse,
             Phase::Hear { .. } => self.hear,
             Phase::Turn { .. } => self.turn,
-            Phase::Update { second, .. } => self.step(second).update,
-            Phase::Select { second, .. } => self.step(second).select,
-            Phase::Predict { second, .. } => self.step(second).pass,
+            Phase::First(phase) => self.first.of(phase),
+            Phase::Second(phase) => self.second.of(phase),
             Phase::Synthesise { .. } => self.synthesise,
             // Long frames know themselves what they cost.
             Phase::Long | Phase::Done => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::long_frames::tests::{LONG, SHORT, passing, sound};
+    use super::super::recipe::{causal_long_step, causal_refine_step, causal_step};
+    use super::*;
+
+    #[test]
+    fn long_frames_are_whitened_and_turned_as_the_short_ones() {
+        let step = |config| Arc::new(passing(config));
+        let mut node = Node::new(
+            step(causal_step(SHORT)),
+            Some(step(causal_refine_step(SHORT))),
+            Some(step(causal_long_step(LONG))),
+            NodeInputs::Noisy,
+            48_000,
+            2,
+        );
+        for (channel, power) in [(0, 1.0), (1, 0.25)] {
+            node.set_noise(channel, &NoiseSpectrum::white(48_000, power));
+        }
+        // In the middle but for a little: the two are turned.
+        let shared = sound(7, 24_000);
+        let own = sound(8, 24_000);
+        let right: Vec<f32> = shared.iter().zip(&own).map(|(s, o)| s + 0.3 * o).collect();
+        let mut out = vec![vec![0.0; node.hop]; 2];
+        for at in (0..24_000 - node.hop).step_by(node.hop) {
+            let end = at + node.hop;
+            node.process(&[&shared[at..end], &right[at..end]], &mut out);
+        }
+        // The newest frame has only begun; the second steps still hold the one before.
+        let turns = &node.turns[node.frame % node.turns.len()];
+        let turned = turns.iter().filter(|t| **t != Turn::NONE).count();
+        assert!(turned > 400, "{turned}");
+        let (second, _) = node.second.as_mut().unwrap();
+        for step in second {
+            let noisy = step.noisy_at_output().to_vec();
+            let (mut power, mut error) = (0.0, 0.0);
+            for (x, y) in noisy.iter().zip(step.long_mut()).take(80).skip(4) {
+                power += x.norm_sqr();
+                error += (x - *y).norm_sqr();
+            }
+            assert!(power > 0.0 && error < 1e-3 * power, "{error} of {power}");
         }
     }
 }

@@ -272,28 +272,24 @@ impl FrameTransform {
         {
             *t = x * w;
         }
-        // The lengths agree by construction, so the transform cannot fail.
-        let done = self
-            .forward
-            .process_with_scratch(&mut scratch.time, out, &mut scratch.fft);
-        debug_assert!(done.is_ok());
-        for (y, c) in out.iter_mut().zip(&self.centring) {
-            *y *= c;
-        }
+        self.forward_into(scratch, out);
     }
 
-    /// The samples of the frame of `spectrum`, which may lack its highest bins, as the analysis window left them. Never allocates.
-    pub fn frame_of<'a>(
+    /// The newest `samples` samples of the frame of `spectrum`, which may lack its highest bins, as the analysis window left them.
+    /// Never allocates.
+    pub fn newest_of<'a>(
         &self,
+        samples: usize,
         spectrum: &[Complex32],
         scratch: &'a mut TransformScratch,
     ) -> &'a [f32] {
         self.invert(spectrum, scratch);
         let norm = 1.0 / self.shape.window as f32;
-        for t in &mut scratch.time {
+        let newest = &mut scratch.time[self.shape.window - samples..];
+        for t in &mut *newest {
             *t *= norm;
         }
-        &scratch.time
+        newest
     }
 
     /// Adds the frame of `spectrum` to `accumulator`, whose last sample is the frame's last one and which holds the
@@ -347,6 +343,12 @@ impl FrameTransform {
         for (t, (x, w)) in scratch.time.iter_mut().zip(samples.iter().zip(factors)) {
             *t = x * w;
         }
+        self.forward_into(scratch, out);
+    }
+
+    /// The spectrum of the scratch's samples.
+    fn forward_into(&self, scratch: &mut TransformScratch, out: &mut [Complex32]) {
+        // The lengths agree by construction, so the transform cannot fail.
         let done = self
             .forward
             .process_with_scratch(&mut scratch.time, out, &mut scratch.fft);
