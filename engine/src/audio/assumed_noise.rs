@@ -9,7 +9,7 @@ use super::stft::FrameShape;
 pub struct AssumedNoise {
     response: FrameResponse,
     bin_hz: f32,
-    /// Factor for the noise power per bin, for what is below the range of the instrument.
+    /// Factor for the noise power in the bins that are doubted, from bin 0 on.
     doubt: Vec<f32>,
 }
 
@@ -18,12 +18,16 @@ impl AssumedNoise {
     #[must_use]
     pub fn new(shape: FrameShape, rate_hz: u32, lowest_hz: f32) -> Self {
         let bin_hz = rate_hz as f32 / shape.window as f32;
+        let mut doubt: Vec<f32> = (0..shape.bins())
+            .map(|f| doubt(f as f32 * bin_hz, bin_hz, lowest_hz))
+            .collect();
+        let doubted = doubt.iter().rposition(|d| *d != 1.0);
+        doubt.truncate(doubted.map_or(0, |last| last + 1));
+        doubt.shrink_to_fit();
         Self {
             response: FrameResponse::new(shape, rate_hz),
             bin_hz,
-            doubt: (0..shape.bins())
-                .map(|f| doubt(f as f32 * bin_hz, bin_hz, lowest_hz))
-                .collect(),
+            doubt,
         }
     }
 
@@ -33,7 +37,10 @@ impl AssumedNoise {
         self.response.apply_into(noise, out);
         noise.unsteadiness().raise(self.bin_hz, out);
         for (a, doubt) in out.iter_mut().zip(&self.doubt) {
-            *a = (*a * doubt).sqrt();
+            *a *= doubt;
+        }
+        for a in out {
+            *a = a.sqrt();
         }
     }
 }

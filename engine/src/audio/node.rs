@@ -81,10 +81,9 @@ pub struct Node {
     overlap: Vec<OverlapAdd>,
     ready: Vec<Vec<f32>>,
     making: Vec<Vec<f32>>,
-    /// Noise amplitude per channel and bin, and its inverse.
+    /// Noise amplitude per channel and bin.
     amplitude: Vec<Vec<f32>>,
-    inverse: Vec<Vec<f32>>,
-    /// `inverse` as it was when the frame began, lowered where the noise surges.
+    /// Its inverse when the frame began, lowered where the noise surges.
     whitening: Vec<Vec<f32>>,
     /// Hops that pass before noise of which nothing was known is known here too, and how many are left per channel.
     delay_hops: usize,
@@ -164,7 +163,6 @@ impl Node {
             ready: vec![vec![0.0; shape.hop]; channels],
             making: vec![vec![0.0; shape.hop]; channels],
             amplitude: vec![per_bin(1.0); channels],
-            inverse: vec![per_bin(1.0); channels],
             whitening: vec![per_bin(1.0); channels],
             delay_hops: 0,
             unknown_hops: vec![0; channels],
@@ -219,12 +217,8 @@ impl Node {
         let amplitude = &mut self.amplitude[channel];
         if noise.is_known() {
             self.assumed.amplitude_into(noise, amplitude);
-            for (i, a) in self.inverse[channel].iter_mut().zip(&*amplitude) {
-                *i = 1.0 / a;
-            }
         } else {
             amplitude.fill(UNKNOWN);
-            self.inverse[channel].fill(1.0 / UNKNOWN);
         }
         if let Some((long, _)) = &mut self.long {
             long.set_noise(channel, noise);
@@ -236,7 +230,6 @@ impl Node {
     pub fn set_noise_as(&mut self, channel: usize, other: &Self) {
         let was_unknown = self.amplitude[channel].first() == Some(&UNKNOWN);
         self.amplitude[channel].copy_from_slice(&other.amplitude[channel]);
-        self.inverse[channel].copy_from_slice(&other.inverse[channel]);
         self.begin_noise(channel, was_unknown);
     }
 
@@ -329,10 +322,11 @@ impl Node {
             if self.unknown_hops[c] > 0 {
                 self.unknown_hops[c] -= 1;
                 used.fill(UNKNOWN);
-                self.whitening[c].fill(1.0 / UNKNOWN);
             } else {
                 used.copy_from_slice(&self.amplitude[c]);
-                self.whitening[c].copy_from_slice(&self.inverse[c]);
+            }
+            for (w, a) in self.whitening[c].iter_mut().zip(&*used) {
+                *w = 1.0 / a;
             }
         }
         if let Some((long, _)) = &mut self.long {
@@ -376,12 +370,9 @@ impl Node {
             return false;
         }
         let frame = [&*left.noisy_mut(), &*right.noisy_mut()];
-        pair.hear_part(part, frame, [&self.whitening[0], &self.whitening[1]]);
-        if part + 1 < pair.parts() {
-            return true;
-        }
-        self.turns[slot].copy_from_slice(pair.turns());
-        false
+        let whitening = [&self.whitening[0][..], &self.whitening[1]];
+        pair.hear_part(part, frame, whitening, &mut self.turns[slot]);
+        part + 1 < pair.parts()
     }
 
     /// Turns the frame of one signal of a pair of channels.

@@ -241,9 +241,8 @@ pub struct PairTurns {
     keep_local: f32,
     keep_band: f32,
     keep_noise: f32,
-    /// Per bin: music, the same with its neighbours, and noise.
+    /// Per bin: music, and noise.
     music: Vec<Covariance>,
-    near: Vec<Covariance>,
     noise: Vec<Noise>,
     /// Power of both channels.
     power: Vec<f32>,
@@ -252,10 +251,9 @@ pub struct PairTurns {
     ratio: Vec<f32>,
     bands: Vec<Band>,
     /// The band of each bin.
-    band_of: Vec<usize>,
+    band_of: Vec<u16>,
     /// Direction of the strongest music.
     direction: Vec<(Complex32, Complex32)>,
-    turns: Vec<Turn>,
 }
 
 /// Before anything is known music is expected in the middle.
@@ -285,7 +283,8 @@ impl PairTurns {
             let begin = band_of.len();
             let end = (begin + BAND_BINS).max((begin as f32 * BAND_RATIO) as usize);
             let end = end.min(bins);
-            band_of.resize(end, bands.len());
+            // Each is wider than the one before by a share: there are some dozens.
+            band_of.resize(end, bands.len() as u16);
             bands.push(Band::new(begin, end));
         }
         Self {
@@ -293,14 +292,12 @@ impl PairTurns {
             keep_band: keep(BAND_SECONDS),
             keep_noise: keep(NOISE_SECONDS),
             music: vec![Covariance::default(); bins],
-            near: vec![Covariance::default(); bins],
             noise: vec![Noise::default(); bins],
             power: vec![0.0; bins],
             ratio: vec![1.0; bins],
             bands,
             band_of,
             direction: vec![MIDDLE; bins],
-            turns: vec![Turn::NONE; bins],
         }
     }
 
@@ -314,12 +311,6 @@ impl PairTurns {
         self.direction.fill(MIDDLE);
     }
 
-    /// How the bins of the frame are turned that was heard last.
-    #[must_use]
-    pub fn turns(&self) -> &[Turn] {
-        &self.turns
-    }
-
     /// Into how many parts hearing a frame is cut.
     #[must_use]
     pub fn parts(&self) -> usize {
@@ -327,20 +318,21 @@ impl PairTurns {
     }
 
     fn parts_of_a_stage(&self) -> usize {
-        self.turns.len().div_ceil(PART_BINS)
+        self.direction.len().div_ceil(PART_BINS)
     }
 
     /// Part `part` of hearing a frame, left and right, whitened to unit noise by the factors given; parts must follow each
-    /// other from 0. Never allocates.
+    /// other from 0. After the last one `turns` says how the bins of the frame are to be turned. Never allocates.
     pub fn hear_part(
         &mut self,
         part: usize,
         [left, right]: [&[Complex32]; 2],
         whitening: [&[f32]; 2],
+        turns: &mut [Turn],
     ) {
         let parts = self.parts_of_a_stage();
         let begin = part % parts * PART_BINS;
-        let bins = begin..(begin + PART_BINS).min(self.turns.len());
+        let bins = begin..(begin + PART_BINS).min(self.direction.len());
         match part / parts {
             0 => {
                 if begin == 0 {
@@ -358,7 +350,7 @@ impl PairTurns {
                 for f in bins.clone() {
                     self.gather(f);
                 }
-                if bins.end == self.turns.len() {
+                if bins.end == self.direction.len() {
                     for band in &mut self.bands {
                         band.decide(self.keep_band, self.ratio[band.begin]);
                     }
@@ -369,7 +361,7 @@ impl PairTurns {
                     self.hear_noise(f, left[f], right[f]);
                 }
             }
-            _ => self.turn(bins),
+            _ => self.turn(bins, turns),
         }
     }
 
@@ -383,7 +375,7 @@ impl PairTurns {
             let weight = (1.0 - MUSIC_ABOVE / power) * (MUSIC_AT_MOST / power).min(1.0);
             let now = now.seen_with(self.ratio[f]);
             music.add_scaled(&now, weight * (1.0 - self.keep_local));
-            let band = &mut self.bands[self.band_of[f]];
+            let band = &mut self.bands[usize::from(self.band_of[f])];
             let share = (1.0 - self.keep_band) / (band.end - band.begin) as f32;
             band.music.add_scaled(&now, weight * share);
         } else {
@@ -392,13 +384,18 @@ impl PairTurns {
         }
     }
 
-    fn gather(&mut self, f: usize) {
+    /// The music of a bin and its neighbours.
+    fn near(&self, f: usize) -> Covariance {
         let mut near = Covariance::default();
         for music in &self.music[around(f, LOCAL_BINS, self.music.len())] {
             near.add_scaled(music, 1.0);
         }
-        self.near[f] = near;
-        let band = &mut self.bands[self.band_of[f]];
+        near
+    }
+
+    fn gather(&mut self, f: usize) {
+        let near = self.near(f);
+        let band = &mut self.bands[usize::from(self.band_of[f])];
         band.common_now += near.cross.norm_sqr();
         band.all_now += near.left * near.right;
     }
@@ -414,7 +411,7 @@ impl PairTurns {
         }
     }
 
-    fn turn(&mut self, bins: Range<usize>) {
+    fn turn(&mut self, bins: Range<usize>, turns: &mut [Turn]) {
         // A sum that runs along: all that is around the bin before the first.
         let mut noise = Noise::default();
         if let Some(before) = bins.start.checked_sub(1) {
@@ -433,14 +430,14 @@ impl PairTurns {
             if let Some(less) = f.checked_sub(COHERENCE_BINS + 1).map(|g| &self.noise[g]) {
                 noise.add_scaled(less, -1.0);
             }
-            self.turns[f] = self.turn_of(f, &noise);
+            turns[f] = self.turn_of(f, &noise);
         }
     }
 
     fn turn_of(&mut self, f: usize, noise: &Noise) -> Turn {
-        let band = &self.bands[self.band_of[f]];
+        let band = &self.bands[usize::from(self.band_of[f])];
         let ratio = 1.0 / self.ratio[f];
-        let mut music = self.near[f].seen_with(ratio);
+        let mut music = self.near(f).seen_with(ratio);
         let all = band.music.seen_with(ratio);
         let power = all.left + all.right;
         if power > TINY {

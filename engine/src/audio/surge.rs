@@ -111,6 +111,7 @@ impl SurgeFollower {
         if !edges.is_empty() {
             edges.push(last as usize);
         }
+        let widest = edges.windows(2).map(|e| e[1] - e[0]).max().unwrap_or(0);
         Self {
             keep: libm::expf(-hop_seconds / SMOOTH_SECONDS),
             smoothed: vec![0.0; bins],
@@ -120,7 +121,7 @@ impl SurgeFollower {
             music: 0.0,
             begun: false,
             factor: vec![1.0; edges.len().saturating_sub(1)],
-            sorting: Vec::with_capacity(bins),
+            sorting: Vec::with_capacity(widest.div_ceil(STRIDE)),
             edges,
         }
     }

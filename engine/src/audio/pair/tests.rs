@@ -6,15 +6,12 @@ const HOP_SECONDS: f32 = 0.01;
 const EVEN: [&[f32]; 2] = [&[1.0; BINS]; 2];
 
 /// Hears a whole frame.
-fn hear<'a>(
-    pair: &'a mut PairTurns,
-    frame: [&[Complex32]; 2],
-    whitening: [&[f32]; 2],
-) -> &'a [Turn] {
+fn hear(pair: &mut PairTurns, frame: [&[Complex32]; 2], whitening: [&[f32]; 2]) -> Vec<Turn> {
+    let mut turns = vec![Turn::NONE; frame[0].len()];
     for part in 0..pair.parts() {
-        pair.hear_part(part, frame, whitening);
+        pair.hear_part(part, frame, whitening, &mut turns);
     }
-    pair.turns()
+    turns
 }
 
 type Frame = (Vec<Complex32>, Vec<Complex32>);
@@ -96,7 +93,7 @@ fn noise_of_any_coherence_comes_out_as_unit_noise() {
             }
             let turns = hear(&mut pair, [&frame.0, &frame.1], EVEN);
             if t >= 200 {
-                let (u, v) = powers(turns, &quiet);
+                let (u, v) = powers(&turns, &quiet);
                 (first, second) = (first + u / 400.0, second + v / 400.0);
             }
         }
@@ -127,7 +124,7 @@ fn music_anywhere_in_the_picture_ends_up_in_the_first_row() {
             add_music(&mut same, &mut alone, a, b);
             let turns = hear(&mut pair, [&frame.0, &frame.1], EVEN);
             if t > 50 {
-                let (u, v) = powers(turns, &alone);
+                let (u, v) = powers(&turns, &alone);
                 (first, second) = (first + u, second + v);
             }
         }
@@ -185,7 +182,7 @@ fn a_tracker_that_changes_its_mind_does_not_turn_the_picture() {
         let whitening: [&[f32]; 2] = [&[1.0; BINS], &[gain; BINS]];
         let turns = hear(&mut pair, [&frame.0, &frame.1], whitening);
         if (150..153).contains(&t) {
-            let (u, v) = powers(turns, &alone);
+            let (u, v) = powers(&turns, &alone);
             second += v / u / 3.0;
         }
     }
