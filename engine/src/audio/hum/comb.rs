@@ -1,5 +1,6 @@
 //! A comb of oscillators at the harmonics of one slowly changing frequency: what a sound holds there, and the sum of them.
 
+use pulp::{Arch, Simd, WithSimd};
 use realfft::num_complex::{Complex32, Complex64};
 
 /// Samples that are worked on at once; the frequency changes only between such pieces.
@@ -24,6 +25,7 @@ pub(super) struct Comb {
     rising_before: Vec<Complex32>,
     /// Harmonics in use.
     count: usize,
+    arch: Arch,
 }
 
 impl Comb {
@@ -39,6 +41,7 @@ impl Comb {
             rising: vec![Complex32::default(); most],
             rising_before: vec![Complex32::default(); most],
             count: 0,
+            arch: Arch::new(),
         }
     }
 
@@ -80,50 +83,27 @@ impl Comb {
     }
 
     /// Adds the piece that was heard to the sums; `rise` is the window over it.
-    #[inline(always)]
     pub(super) fn hear(&mut self, heard: &[f32; PIECE], rise: &[f32; PIECE]) {
-        let mut risen = [0.0; PIECE];
-        for ((r, x), w) in risen.iter_mut().zip(heard).zip(rise) {
-            *r = x * w;
-        }
-        let (mut re, mut im) = (self.re, self.im);
-        for h in 0..self.count {
-            self.all[h] += Complex32::new(dot(heard, &re), -dot(heard, &im));
-            self.rising[h] += Complex32::new(dot(&risen, &re), -dot(&risen, &im));
-            self.next_harmonic(&mut re, &mut im);
-        }
-    }
-
-    #[inline(always)]
-    fn next_harmonic(&self, re: &mut [f32; PIECE], im: &mut [f32; PIECE]) {
-        for i in 0..PIECE {
-            let (a, b) = (re[i], im[i]);
-            re[i] = a * self.re[i] - b * self.im[i];
-            im[i] = a * self.im[i] + b * self.re[i];
-        }
+        self.arch.dispatch(Hear {
+            comb: self,
+            heard,
+            rise,
+        });
     }
 
     /// The sum of the harmonics over the piece, each with its amplitude at the start of the piece and its change over it.
-    #[inline(always)]
     pub(super) fn sum_into(
         &self,
         amplitude: &[Complex32],
         change: &[Complex32],
         out: &mut [f32; PIECE],
     ) {
-        out.fill(0.0);
-        let (mut re, mut im) = (self.re, self.im);
-        for h in 0..self.count {
-            let (a, d) = (amplitude[h], change[h] / PIECE as f32);
-            if a != Complex32::default() || d != Complex32::default() {
-                for i in 0..PIECE {
-                    let along = i as f32;
-                    let (x, y) = (a.re + d.re * along, a.im + d.im * along);
-                    out[i] += x * re[i] - y * im[i];
-                }
-            }
-            self.next_harmonic(&mut re, &mut im);
-        }
+        self.arch.dispatch(Sum {
+            comb: self,
+            amplitude,
+            change,
+            out,
+        });
     }
 
     /// Ends a hop of `hop` samples: the amplitude of each harmonic under the window over the last two hops, as
@@ -152,6 +132,83 @@ impl Comb {
         self.turn = step - (self.turn - step * PIECE as f64);
         self.forget_sums();
         self.begin_piece();
+    }
+}
+
+/// One piece of [`Comb::hear`]. No closure, nor is [`Sum`]: it would not be compiled for the instructions chosen at run time.
+struct Hear<'a> {
+    comb: &'a mut Comb,
+    heard: &'a [f32; PIECE],
+    rise: &'a [f32; PIECE],
+}
+
+impl WithSimd for Hear<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { comb, heard, rise } = self;
+        let mut risen = [0.0; PIECE];
+        for ((r, x), w) in risen.iter_mut().zip(heard).zip(rise) {
+            *r = x * w;
+        }
+        let (mut re, mut im) = (comb.re, comb.im);
+        let sums = comb.all.iter_mut().zip(&mut comb.rising);
+        for (all, rising) in sums.take(comb.count) {
+            *all += Complex32::new(dot(heard, &re), -dot(heard, &im));
+            *rising += Complex32::new(dot(&risen, &re), -dot(&risen, &im));
+            next_harmonic((&comb.re, &comb.im), &mut re, &mut im);
+        }
+    }
+}
+
+/// One piece of [`Comb::sum_into`].
+struct Sum<'a> {
+    comb: &'a Comb,
+    amplitude: &'a [Complex32],
+    change: &'a [Complex32],
+    out: &'a mut [f32; PIECE],
+}
+
+impl WithSimd for Sum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self {
+            comb,
+            amplitude,
+            change,
+            out,
+        } = self;
+        out.fill(0.0);
+        let (mut re, mut im) = (comb.re, comb.im);
+        for (a, change) in amplitude.iter().zip(change).take(comb.count) {
+            let d = change / PIECE as f32;
+            if *a != Complex32::default() || d != Complex32::default() {
+                for i in 0..PIECE {
+                    let along = i as f32;
+                    let (x, y) = (a.re + d.re * along, a.im + d.im * along);
+                    out[i] += x * re[i] - y * im[i];
+                }
+            }
+            next_harmonic((&comb.re, &comb.im), &mut re, &mut im);
+        }
+    }
+}
+
+/// From one harmonic to the next, over a piece: turned once more by the fundamental.
+#[inline(always)]
+fn next_harmonic(
+    fundamental: (&[f32; PIECE], &[f32; PIECE]),
+    re: &mut [f32; PIECE],
+    im: &mut [f32; PIECE],
+) {
+    let (fre, fim) = fundamental;
+    for i in 0..PIECE {
+        let (a, b) = (re[i], im[i]);
+        re[i] = a * fre[i] - b * fim[i];
+        im[i] = a * fim[i] + b * fre[i];
     }
 }
 

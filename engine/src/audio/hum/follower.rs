@@ -1,6 +1,5 @@
 //! One comb of sines, found or told beforehand, followed and taken away.
 
-use pulp::Arch;
 use realfft::num_complex::Complex32;
 
 use super::MAINS_HZ;
@@ -51,7 +50,6 @@ struct Find {
 /// Takes one comb out of one channel.
 #[derive(Clone)]
 pub(super) struct CombFollower {
-    arch: Arch,
     rate_hz: u32,
     hop: usize,
     /// Rising half of the window, a piece at a time.
@@ -114,7 +112,6 @@ impl CombFollower {
             })
             .collect();
         Self {
-            arch: Arch::new(),
             rate_hz,
             hop,
             rise,
@@ -244,17 +241,16 @@ impl CombFollower {
     }
 
     fn end_piece(&mut self) {
-        let arch = self.arch;
         let rise = &self.rise[self.pieces];
         if self.following {
-            arch.dispatch(|| self.lines.comb.hear(&self.heard, rise));
+            self.lines.comb.hear(&self.heard, rise);
             self.energy += self.heard.iter().map(|x| x * x).sum::<f32>();
         } else {
             match &mut self.seeker {
                 Seeker::None => {}
                 Seeker::Mains(searches) => {
                     for search in searches.iter_mut() {
-                        arch.dispatch(|| search.comb_mut().hear(&self.heard, rise));
+                        search.comb_mut().hear(&self.heard, rise);
                     }
                 }
                 Seeker::Any(finder) => finder.hear(&self.heard, self.pieces),
@@ -285,12 +281,9 @@ impl CombFollower {
             self.hum.fill(0.0);
             return;
         }
-        let arch = self.arch;
-        arch.dispatch(|| {
-            self.lines
-                .comb
-                .sum_into(&self.taken, &self.change, &mut self.hum);
-        });
+        self.lines
+            .comb
+            .sum_into(&self.taken, &self.change, &mut self.hum);
         if self.gliding > 0 {
             self.gliding -= 1;
             for (taken, change) in self.taken.iter_mut().zip(&mut self.change) {
