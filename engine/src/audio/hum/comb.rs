@@ -185,11 +185,15 @@ impl WithSimd for Sum<'_> {
         let (mut re, mut im) = (comb.re, comb.im);
         for (a, change) in amplitude.iter().zip(change).take(comb.count) {
             let d = change / PIECE as f32;
-            if *a != Complex32::default() || d != Complex32::default() {
+            if d != Complex32::default() {
                 for i in 0..PIECE {
                     let along = i as f32;
                     let (x, y) = (a.re + d.re * along, a.im + d.im * along);
                     out[i] += x * re[i] - y * im[i];
+                }
+            } else if *a != Complex32::default() {
+                for i in 0..PIECE {
+                    out[i] += a.re * re[i] - a.im * im[i];
                 }
             }
             next_harmonic((&comb.re, &comb.im), &mut re, &mut im);
@@ -232,5 +236,13 @@ fn dot(a: &[f32; PIECE], b: &[f32; PIECE]) -> f32 {
             *sum += a * b;
         }
     }
-    sums.iter().sum()
+    // Halves on halves: one after the other they would wait for each other.
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0]
 }
