@@ -146,6 +146,9 @@ impl LongFrames {
         let amplitude = &mut self.amplitude[channel];
         if noise.is_known() {
             self.assumed.amplitude_into(noise, amplitude);
+            if let Some(surges) = self.surges.get_mut(channel) {
+                surges.expect(noise);
+            }
         } else {
             amplitude.fill(UNKNOWN);
         }

@@ -217,6 +217,7 @@ impl Node {
         let amplitude = &mut self.amplitude[channel];
         if noise.is_known() {
             self.assumed.amplitude_into(noise, amplitude);
+            self.surges[channel].expect(noise);
         } else {
             amplitude.fill(UNKNOWN);
         }
@@ -230,6 +231,7 @@ impl Node {
     pub fn set_noise_as(&mut self, channel: usize, other: &Self) {
         let was_unknown = self.amplitude[channel].first() == Some(&UNKNOWN);
         self.amplitude[channel].copy_from_slice(&other.amplitude[channel]);
+        self.surges[channel].expect_as(&other.surges[channel]);
         self.begin_noise(channel, was_unknown);
     }
 
