@@ -197,7 +197,7 @@ struct Tables {
     inverse: Arc<dyn ComplexToReal<f32>>,
 }
 
-/// All that are in use. A stereo stream of `best` has seven transforms, but three sets of tables: 6 MB less at 192 kHz.
+/// All that are in use. The seven transforms of a stereo stream of `best` have three shapes and two lengths: 3 MB less at 192 kHz.
 static TABLES: Mutex<Vec<Weak<Tables>>> = Mutex::new(Vec::new());
 
 impl Tables {
@@ -599,6 +599,29 @@ mod tests {
         for s in sum {
             assert!((s / 9.0 - 1.0).abs() < 0.2);
         }
+    }
+
+    #[test]
+    fn transforms_of_a_shape_share_their_tables_while_one_is_in_use() {
+        let shape = FrameShape {
+            window: 90,
+            synthesis: 90,
+            hop: 30,
+        };
+        let hop = FrameShape { hop: 15, ..shape };
+        let (one, two) = (FrameTransform::new(shape), FrameTransform::new(shape));
+        let (other, seen) = (
+            FrameTransform::new(hop),
+            FrameTransform::for_measuring(shape),
+        );
+        assert!(Arc::ptr_eq(&one.tables, &two.tables));
+        for other in [&other, &seen] {
+            assert!(!Arc::ptr_eq(&one.tables, &other.tables));
+            assert!(Arc::ptr_eq(&one.tables.forward, &other.tables.forward));
+        }
+        let tables = Arc::downgrade(&one.tables);
+        drop((one, two, other, seen));
+        assert_eq!(tables.strong_count(), 0);
     }
 
     #[test]

@@ -236,13 +236,5 @@ fn dot(a: &[f32; PIECE], b: &[f32; PIECE]) -> f32 {
             *sum += a * b;
         }
     }
-    // Halves on halves: one after the other they would wait for each other.
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+    sums.iter().sum()
 }

@@ -1,8 +1,6 @@
 //! Is there a buzz that nobody told of, and at which frequency? Where one is, many bins turn steadily from hop to hop, at frequencies
 //! that are whole multiples of one, to a fraction of a hertz: strings are too inharmonic for that, and breath too unsteady.
 
-use std::sync::Arc;
-
 use realfft::num_complex::Complex32;
 
 use super::MAINS_HZ;
@@ -64,7 +62,7 @@ pub(super) struct Finder {
     hop: usize,
     /// Piece of a hop with which the work begins.
     begins: usize,
-    transform: Arc<FrameTransform>,
+    transform: FrameTransform,
     scratch: TransformScratch,
     history: History,
     spectrum: Vec<Complex32>,
@@ -95,7 +93,7 @@ impl Finder {
             scratch: transform.make_scratch(),
             history: History::new(shape.window + hop),
             spectrum: vec![Complex32::default(); shape.bins()],
-            transform: Arc::new(transform),
+            transform,
             before: vec![Complex32::default(); bins],
             advance: vec![Complex32::default(); bins],
             strength: vec![0.0; bins],
