@@ -260,7 +260,7 @@ impl FrameTransform {
     }
 
     /// The same for spectra that are only looked at: a Hann window of unit energy, whose side lobes fall off faster, so
-    /// that the valleys between loud partials show the noise in them.
+    /// that the valleys between loud partials show the noise in them. Nothing can be synthesised with it.
     #[must_use]
     pub fn for_measuring(shape: FrameShape) -> Self {
         Self {

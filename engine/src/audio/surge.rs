@@ -149,7 +149,7 @@ impl SurgeFollower {
         }
     }
 
-    /// The same as another follower was told.
+    /// The same as another follower was told. Never allocates.
     pub const fn expect_as(&mut self, other: &Self) {
         self.believed = other.believed;
     }
