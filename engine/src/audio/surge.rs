@@ -26,9 +26,10 @@ use super::stft::FrameShape;
 // 0.93 dB.
 
 // How unsteady 2 s of noise are above 850 Hz, in dB: white noise 0.00 to 0.09 (half a second of it up to 0.14), eight stretches of each recorded
-// noise 0.30 to 4.2, street noise once 0.12 (a second of them 0.25 to 2.3, of street noise from 0.15 on; half a second 0.07 to 4.6). That a noise which was steady does not surge: guitar recordings of `test` through a tanh with a drive of 32 dB
-// in white noise at 0 and 10 dB, `best` 13.76 19.78 -> 14.24 20.71, with 16 dB 17.68 24.57 -> 17.85 24.64; a whine that was learned 32.66
-// 40.07 46.87 -> 33.32 40.38 46.99; street noise -0.05 and -0.07 dB; all others as before, to 0.01 dB.
+// noise 0.30 to 4.2, street noise once 0.12 (a second of them 0.25 to 2.3, of street noise from 0.15 on; half a second 0.07 to 4.6). That a
+// noise which was steady does not surge: guitar recordings of `test` through a tanh with a drive of 32 dB in white noise at 0 and 10 dB,
+// `best` 13.76 19.78 -> 14.24 20.71, with 16 dB 17.68 24.57 -> 17.85 24.64; a whine that was learned 32.66 40.07 46.87 -> 33.32 40.38
+// 46.99; street noise -0.05 and -0.07 dB; all others as before, to 0.01 dB.
 
 /// Bands begin here, in Hz, or at so many bins: below, partials leave no room between them.
 const FIRST_HZ: f32 = 500.0;
