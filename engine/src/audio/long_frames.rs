@@ -367,6 +367,7 @@ impl LongFrames {
 pub(super) mod tests {
     use super::*;
     use crate::audio::recipe::{causal_long_step, causal_step, first_step};
+    use crate::audio::unsteadiness::{BANDS, Unsteadiness};
     use crate::model::{Drfm, FeatureDraw, FeatureGroup, FeatureScale, RandomFeatures};
     use crate::rng::StableRng;
 
@@ -435,6 +436,7 @@ pub(super) mod tests {
                 let off = bins.clone().map(|f| (got[f] - want[f]).norm_sqr());
                 off.sum::<f32>() / want[bins].iter().map(|x| x.norm_sqr()).sum::<f32>()
             };
+            println!("{rate_hz} Hz: {}", error(0..far));
             assert!(error(0..far) < 5e-4, "{rate_hz}: {}", error(0..far));
             assert!(error(0..heard) < 0.02, "{rate_hz}: {}", error(0..heard));
             assert!(got[heard..].iter().all(|x| *x == first[0]));
@@ -473,6 +475,29 @@ pub(super) mod tests {
             let error: f32 = pairs.map(|(a, b)| (*a - *b).norm_sqr()).sum();
             assert!(error < 1e-9 * power, "{}", error / power);
         }
+    }
+
+    #[test]
+    fn a_surge_of_noise_is_followed_unless_the_noise_was_steady() {
+        let (short, long) = (causal_step(SHORT), passing(causal_long_step(LONG)));
+        // Four times the power that was told.
+        let louder: Vec<f32> = sound(9, 48_000).iter().map(|x| 0.1 * x).collect();
+        let raised_db = |unsteady_db: f32| {
+            let mut frames = LongFrames::new(&long, &short, 48_000, 1).unwrap();
+            let noise = NoiseSpectrum::white(48_000, 1.0);
+            let noise = noise.with(Unsteadiness::bounded([unsteady_db; BANDS]));
+            frames.set_noise(0, &noise);
+            for frame in louder.windows(3072).step_by(128) {
+                frames.begin();
+                while !frames.is_done() {
+                    frames.advance(long.kernel(), |_| (frame, &[]), None);
+                }
+            }
+            20.0 * (frames.used[0][200] / frames.amplitude[0][200]).log10()
+        };
+        assert_eq!(raised_db(0.0), 0.0);
+        let unsteady = raised_db(0.5);
+        assert!((4.5..7.5).contains(&unsteady), "{unsteady}");
     }
 
     #[test]

@@ -644,6 +644,7 @@ impl CostModel {
 mod tests {
     use super::super::long_frames::tests::{LONG, SHORT, passing, sound};
     use super::super::recipe::{causal_long_step, causal_refine_step, causal_step};
+    use super::super::unsteadiness::{BANDS, Unsteadiness};
     use super::*;
 
     #[test]
@@ -682,6 +683,40 @@ mod tests {
                 error += (x - *y).norm_sqr();
             }
             assert!(power > 0.0 && error < 1e-3 * power, "{error} of {power}");
+        }
+    }
+
+    #[test]
+    fn a_surge_of_noise_is_followed_unless_the_noise_was_steady() {
+        // Four times the power that was told.
+        let louder: Vec<f32> = sound(9, 24_000).iter().map(|x| 0.1 * x).collect();
+        let raised_db = |unsteady_db: f32, told_by_another: bool| {
+            let step = || Arc::new(passing(causal_step(SHORT)));
+            let node = || Node::new(step(), None, None, NodeInputs::Noisy, 48_000, 1);
+            let (mut node, mut told) = (node(), node());
+            let noise = NoiseSpectrum::white(48_000, 1.0);
+            let noise = noise.with(Unsteadiness::bounded([unsteady_db; BANDS]));
+            told.set_noise(0, &noise);
+            if told_by_another {
+                node.set_noise_as(0, &told);
+            } else {
+                node.set_noise(0, &noise);
+            }
+            let before = node.amplitude[0][256];
+            let mut out = vec![vec![0.0; node.hop]];
+            for samples in louder.chunks_exact(node.hop) {
+                node.process(&[samples], &mut out);
+            }
+            // The newest frame has only begun.
+            let frame = (node.frame - 1) % node.used.len();
+            assert_eq!(node.used.len(), 1);
+            node.work(1.0);
+            20.0 * (node.used[frame][0][256] / before).log10()
+        };
+        for told_by_another in [false, true] {
+            assert_eq!(raised_db(0.0, told_by_another), 0.0);
+            let unsteady = raised_db(0.5, told_by_another);
+            assert!((4.5..7.5).contains(&unsteady), "{unsteady}");
         }
     }
 }

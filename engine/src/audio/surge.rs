@@ -140,10 +140,10 @@ impl SurgeFollower {
         }
     }
 
-    /// Tells what noise is in the frames from now on: one that was steady when it was heard alone is not taken to surge. Until then
-    /// any noise may. Never allocates.
+    /// Tells what noise is in the frames from now on: one that was steady when it was learned or found, or of which that is not known, is
+    /// not taken to surge. Until then any noise may. Never allocates.
     pub fn expect(&mut self, noise: &NoiseSpectrum) {
-        let unsteady_db = noise.unsteadiness().above_surges_begin_db();
+        let unsteady_db = noise.unsteadiness().upper_db();
         self.believed = ((unsteady_db - STEADY_DB) / (UNSTEADY_DB - STEADY_DB)).clamp(0.0, 1.0);
         if self.believed <= 0.0 {
             self.clear();
