@@ -429,15 +429,15 @@ pub(super) mod tests {
             let heard = frames.short_bins;
             let hz = heard as f32 * rate_hz as f32 / transform.shape().window as f32;
             assert!((4300.0..4501.0).contains(&hz), "{hz} Hz at {rate_hz}");
-            // Nothing but the edge of the range leaks, and its leakage falls off: 1e-4 of the power is left of it a dozen bins
-            // away.
+            // Nothing but the edge of the range leaks, and its leakage falls off: 1.1e-4 of the power at most is left of it a
+            // dozen bins away.
             let far = heard - 12;
             let error = |bins: std::ops::Range<usize>| -> f32 {
                 let off = bins.clone().map(|f| (got[f] - want[f]).norm_sqr());
                 off.sum::<f32>() / want[bins].iter().map(|x| x.norm_sqr()).sum::<f32>()
             };
             println!("{rate_hz} Hz: {}", error(0..far));
-            assert!(error(0..far) < 5e-4, "{rate_hz}: {}", error(0..far));
+            assert!(error(0..far) < 1.5e-4, "{rate_hz}: {}", error(0..far));
             assert!(error(0..heard) < 0.02, "{rate_hz}: {}", error(0..heard));
             assert!(got[heard..].iter().all(|x| *x == first[0]));
         }
