@@ -46,7 +46,6 @@ pub mod recipe;
 pub mod resample;
 pub mod rumble;
 pub mod rumble_limit;
-mod sorted_window;
 pub mod spectrogram;
 pub mod stages;
 pub mod step;

@@ -1,7 +1,8 @@
 //! Minimum statistics: the floor between notes and between partials.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::noise::FLOOR;
-use super::sorted_window::SortedWindow;
 
 /// Time constant of the power smoothing, in hops of a quarter window (43 ms).
 const SMOOTHING: f32 = 0.75;
@@ -13,6 +14,9 @@ const STRETCHES: usize = 8;
 const STRETCH_HOPS: usize = 8;
 /// Half width of the quantile over frequency, in bins: 280 Hz, wider than a partial and its skirt.
 const QUANTILE_HALF_WIDTH: usize = 48;
+/// Values of a window that are looked at side by side, and places for all of them.
+const LANES: usize = 16;
+const PLACES: usize = (2 * QUANTILE_HALF_WIDTH + 1).next_multiple_of(LANES);
 /// The quantile changes slowly over frequency: it is taken at every so many bins and interpolated.
 const STRIDE: usize = 8;
 /// The quantile over frequency that stands for the noise: the floor between the partials.
@@ -33,9 +37,9 @@ pub struct Minima {
     stretches: Vec<Vec<f32>>,
     /// The lowest of all stretches, per bin.
     lowest: Vec<f32>,
-    window: SortedWindow,
-    /// The last stride of the quantile in the making.
-    previous: (usize, f32),
+    /// The last stride of the quantile in the making: its bin, the quantile of the minima there, and what is made of it.
+    previous: (usize, f32, f32),
+    arch: Arch,
 }
 
 impl Minima {
@@ -49,8 +53,8 @@ impl Minima {
             stretch_minimum: vec![f32::MAX; bins],
             stretches: vec![vec![f32::MAX; bins]; STRETCHES],
             lowest: vec![0.0; bins],
-            window: SortedWindow::new(QUANTILE_HALF_WIDTH),
-            previous: (0, FLOOR),
+            previous: (0, 0.0, FLOOR),
+            arch: Arch::new(),
         }
     }
 
@@ -116,18 +120,16 @@ impl Minima {
         let bins = self.lowest.len();
         for stride in strides {
             let f = (stride * STRIDE).min(bins - 1);
-            if stride == 0 {
-                self.window.start(&self.lowest);
+            let to = (f + QUANTILE_HALF_WIDTH + 1).min(bins);
+            let window = &self.lowest[f.saturating_sub(QUANTILE_HALF_WIDTH)..to];
+            let (g0, near, value0) = self.previous;
+            let quantile = self.arch.dispatch(Quantile { window, near });
+            let value = (quantile * BIAS).max(FLOOR);
+            let (g0, value0) = if stride == 0 {
+                (0, value)
             } else {
-                for g in self.previous.0 + 1..=f {
-                    self.window.move_to(g, &self.lowest);
-                }
-            }
-            let value = (self.window.quantile(QUANTILE) * BIAS).max(FLOOR);
-            if stride == 0 {
-                self.previous = (0, value);
-            }
-            let (g0, value0) = self.previous;
+                (g0, value0)
+            };
             for (g, noise) in noise.iter_mut().enumerate().take(f + 1).skip(g0) {
                 let t = if f > g0 {
                     (g - g0) as f32 / (f - g0) as f32
@@ -136,7 +138,7 @@ impl Minima {
                 };
                 *noise = value0 + t * (value - value0);
             }
-            self.previous = (f, value);
+            self.previous = (f, quantile, value);
         }
     }
 
@@ -150,6 +152,85 @@ impl Minima {
             m.fill(f32::MAX);
         }
     }
+}
+
+/// The value below which the share [`QUANTILE`] of a window lies, found by walking up or down from a value near it: from one stride
+/// to the next few values come and go, so it is a few steps away, and each looks at all values side by side.
+struct Quantile<'a> {
+    window: &'a [f32],
+    near: f32,
+}
+
+impl WithSimd for Quantile<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let count = self.window.len();
+        let rank = (count.saturating_sub(1) as f32 * QUANTILE) as usize;
+        // What is no number lies neither below nor above any.
+        let mut values = [f32::NAN; PLACES];
+        values[..count].copy_from_slice(self.window);
+        let mut at = self.near;
+        // One step more than there are values, should `near` be none of them.
+        for _ in 0..=count {
+            let around = Around::of(at, &values);
+            if total(around.below) > rank {
+                at = around
+                    .next_below
+                    .into_iter()
+                    .fold(f32::NEG_INFINITY, f32::max);
+            } else if count - total(around.above) <= rank {
+                at = around.next_above.into_iter().fold(f32::INFINITY, f32::min);
+            } else {
+                break;
+            }
+        }
+        at
+    }
+}
+
+/// How the values of a window lie around one, those of each lane for themselves.
+struct Around {
+    /// How many are smaller, and how many larger.
+    below: [i32; LANES],
+    above: [i32; LANES],
+    /// The largest of the smaller and the smallest of the larger ones.
+    next_below: [f32; LANES],
+    next_above: [f32; LANES],
+}
+
+impl Around {
+    #[inline(always)]
+    fn of(at: f32, values: &[f32; PLACES]) -> Self {
+        let mut around = Self {
+            below: [0; LANES],
+            above: [0; LANES],
+            next_below: [f32::NEG_INFINITY; LANES],
+            next_above: [f32::INFINITY; LANES],
+        };
+        for vector in values.chunks_exact(LANES) {
+            for (lane, &x) in vector.iter().enumerate() {
+                let (smaller, larger) = (x < at, x > at);
+                around.below[lane] += i32::from(smaller);
+                around.above[lane] += i32::from(larger);
+                let low = if smaller { x } else { f32::NEG_INFINITY };
+                let high = if larger { x } else { f32::INFINITY };
+                // Not `max` and `min`, which would look for what is no number.
+                if low > around.next_below[lane] {
+                    around.next_below[lane] = low;
+                }
+                if high < around.next_above[lane] {
+                    around.next_above[lane] = high;
+                }
+            }
+        }
+        around
+    }
+}
+
+fn total(counts: [i32; LANES]) -> usize {
+    counts.iter().sum::<i32>() as usize
 }
 
 #[cfg(test)]
@@ -179,6 +260,33 @@ mod tests {
             hear(&mut minima, then_db);
         }
         10.0 * (minima.smoothed().iter().sum::<f32>() / BINS as f32).log10()
+    }
+
+    #[test]
+    fn quantiles_are_those_of_sorted_windows() {
+        let mut rng = StableRng::new(7, 0);
+        for bins in [1, 5, 48, 200, BINS] {
+            // Twice over the same spectrum: what is near is what was left by the last frame. Few values, so that equals come.
+            let mut minima = Minima::new(bins);
+            for _ in 0..2 {
+                for lowest in &mut minima.lowest {
+                    *lowest = rng.below(30) as f32 + 0.5;
+                }
+                let mut noise = vec![0.0; bins];
+                minima.take_quantiles(0..minima.strides(), &mut noise);
+                for f in (0..bins).step_by(STRIDE).chain([bins - 1]) {
+                    let to = (f + QUANTILE_HALF_WIDTH + 1).min(bins);
+                    let mut slow =
+                        minima.lowest[f.saturating_sub(QUANTILE_HALF_WIDTH)..to].to_vec();
+                    slow.sort_by(f32::total_cmp);
+                    assert_eq!(
+                        noise[f],
+                        slow[(slow.len() - 1) * 3 / 10] * BIAS,
+                        "{bins} {f}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::kernel::{BIN_TILE, BINS_PER_PASS, KernelInput, KernelScratch, Lane};
 
 mod band_means;
 pub mod model;
+mod selection;
 pub mod surroundings;
 pub mod synthetic;
 pub mod training;
@@ -44,7 +45,6 @@ pub struct NoiseFloor {
     model: Arc<FloorModel>,
     surroundings: Surroundings,
     context: Vec<Lane>,
-    linear: Vec<[f32; 2]>,
     scratch: KernelScratch,
     out: Vec<f32>,
     bands: BandMeans,
@@ -60,7 +60,6 @@ impl NoiseFloor {
             model,
             surroundings,
             context: vec![[0.0; BIN_TILE]; BINS_PER_PASS.div_ceil(BIN_TILE) * CONTEXTS],
-            linear: vec![[0.0; 2]; BINS_PER_PASS],
             bands: BandMeans::new(looked_at, bin_hz),
             scratch: KernelScratch::default(),
             out: vec![0.0; 2 * BINS_PER_PASS],
@@ -79,20 +78,22 @@ impl NoiseFloor {
         self.surroundings.bins()
     }
 
-    /// Raises `noise` to what is taken for noise in the bins up to `until` that are not done yet. Never allocates.
+    /// Raises `noise` to what is taken for noise in the bins up to `until` that are not done yet; they are done in passes, so some may
+    /// be left. Never allocates.
     pub fn take_bins(&mut self, until: usize, frame: &Frame<'_>, noise: &mut [f32]) {
         let until = until.min(self.bins());
-        while self.surroundings.next_bin() < until {
+        loop {
             let first = self.surroundings.next_bin();
-            let count = (until - first).min(BINS_PER_PASS);
-            for i in 0..count {
-                let mut values = [0.0; SEEN];
-                self.surroundings.next_into(frame, &mut values);
-                self.linear[i] = self.model.prepare(&mut values);
-                let (tile, lane) = (i / BIN_TILE, i % BIN_TILE);
-                let tile = &mut self.context[tile * CONTEXTS..][..CONTEXTS];
-                for (place, value) in tile.iter_mut().zip(values) {
-                    place[lane] = value;
+            let count = self.surroundings.next_count();
+            if count == 0 || first + count > until {
+                return;
+            }
+            let mut values = [[0.0; BINS_PER_PASS]; SEEN];
+            self.surroundings.next_into(frame, &mut values);
+            let [log_ratios, unsteadiness_db] = self.model.prepare(&mut values);
+            for (tile, context) in self.context.chunks_exact_mut(CONTEXTS).enumerate() {
+                for (place, value) in context.iter_mut().zip(&values) {
+                    place.copy_from_slice(&value[tile * BIN_TILE..][..BIN_TILE]);
                 }
             }
             let input = KernelInput {
@@ -103,11 +104,11 @@ impl NoiseFloor {
             self.model
                 .kernel()
                 .predict_into(input, &mut self.scratch, &mut self.out);
-            for i in 0..count {
-                let f = first + i;
-                let [log_ratio, unsteadiness_db] = self.linear[i];
-                let log_ratio = log_ratio + self.out[2 * i];
-                self.bands.add(f, unsteadiness_db + self.out[2 * i + 1]);
+            let linear = log_ratios.into_iter().zip(unsteadiness_db);
+            let outputs = self.out.chunks_exact(2).zip(linear);
+            for (f, (out, (log_ratio, db))) in (first..first + count).zip(outputs) {
+                let log_ratio = log_ratio + out[0];
+                self.bands.add(f, db + out[1]);
                 noise[f] = noise[f].max(frame.reference(f) * self.model.ratio(log_ratio));
             }
         }

@@ -3,8 +3,9 @@
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use super::selection::Pass;
 use super::surroundings::{CONTEXTS, SEEN};
-use crate::audio::kernel::Kernel;
+use crate::audio::kernel::{BINS_PER_PASS, Kernel};
 use crate::model::drfm::Drfm;
 use crate::model::features::{FeatureDraw, RandomFeatures};
 
@@ -51,9 +52,14 @@ impl Output {
             && numbers.chain([&self.offset]).all(|x| x.is_finite())
     }
 
-    fn linear(&self, values: &[f32; SEEN]) -> f32 {
-        let terms = values.iter().zip(&self.contexts);
-        self.offset + terms.map(|(x, w)| x * w).sum::<f32>()
+    fn linear(&self, values: &[Pass; SEEN]) -> Pass {
+        let mut sums = [0.0; BINS_PER_PASS];
+        for (values, weight) in values.iter().zip(&self.contexts) {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += value * weight;
+            }
+        }
+        sums.map(|sum| self.offset + sum)
     }
 }
 
@@ -128,9 +134,13 @@ impl FloorModel {
         &self.kernel
     }
 
-    /// Normalises values in place; returns the linear part of both outputs.
-    pub(super) fn prepare(&self, values: &mut [f32; SEEN]) -> [f32; 2] {
-        normalise(values, &self.weights.normalisation);
+    /// Normalises the values of a pass in place; returns the linear part of both outputs.
+    pub(super) fn prepare(&self, values: &mut [Pass; SEEN]) -> [Pass; 2] {
+        for (values, normalisation) in values.iter_mut().zip(&self.weights.normalisation) {
+            for x in values {
+                *x = normalised(*x, *normalisation);
+            }
+        }
         [&self.weights.noise, &self.weights.unsteadiness].map(|o| o.linear(values))
     }
 
@@ -140,11 +150,9 @@ impl FloorModel {
     }
 }
 
-/// Brings values to zero mean and unit deviation, and holds outliers.
-pub(super) fn normalise(values: &mut [f32; SEEN], normalisation: &[(f32, f32)]) {
-    for (x, (mean, deviation)) in values.iter_mut().zip(normalisation) {
-        *x = ((*x - mean) / deviation).clamp(-FAR, FAR);
-    }
+/// Brings a value to zero mean and unit deviation, and holds outliers.
+pub(super) fn normalised(value: f32, (mean, deviation): (f32, f32)) -> f32 {
+    ((value - mean) / deviation).clamp(-FAR, FAR)
 }
 
 #[cfg(test)]

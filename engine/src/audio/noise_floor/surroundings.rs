@@ -1,6 +1,9 @@
 //! What is seen around a bin: levels over several stretches of time and of frequency, relative to a quantile of minima.
 
-use crate::audio::sorted_window::SortedWindow;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::selection::{Pass, Selection};
+use crate::audio::kernel::BINS_PER_PASS;
 
 /// Values per bin by which the level of the noise is judged.
 pub const CONTEXTS: usize = 17;
@@ -53,15 +56,15 @@ pub struct Surroundings {
     log_hz: Vec<f32>,
     log_total: f32,
     /// Logarithms of the mean, of the smoothed power and of its minima, up to the last bin that a window reaches: a quantile of
-    /// logarithms is the logarithm of the quantile.
+    /// logarithms is the logarithm of the quantile. Behind the last bin there is room for those of a whole pass.
     logs: [Vec<f32>; 3],
     logged: usize,
-    near_mean: SortedWindow,
-    near_lowest: SortedWindow,
-    wide_mean: SortedWindow,
-    wide_lowest: SortedWindow,
-    wide_smoothed: SortedWindow,
+    near_mean: Selection,
+    near_lowest: Selection,
+    wide_mean: Selection,
+    wide_low: Selection,
     next: usize,
+    arch: Arch,
 }
 
 fn log(x: f32) -> f32 {
@@ -87,14 +90,14 @@ impl Surroundings {
                 .map(|f| libm::logf(f as f32 * bin_hz + 15.0))
                 .collect(),
             log_total: 0.0,
-            logs: std::array::from_fn(|_| vec![0.0; seen]),
+            logs: std::array::from_fn(|_| vec![0.0; seen + BINS_PER_PASS]),
             logged: 0,
-            near_mean: SortedWindow::new(NEAR),
-            near_lowest: SortedWindow::new(NEAR),
-            wide_mean: SortedWindow::new(WIDE),
-            wide_lowest: SortedWindow::new(WIDE),
-            wide_smoothed: SortedWindow::new(WIDE),
+            near_mean: Selection::new(NEAR, &[0.2, 0.8]),
+            near_lowest: Selection::new(NEAR, &[0.2]),
+            wide_mean: Selection::new(WIDE, &[0.3, 0.7]),
+            wide_low: Selection::new(WIDE, &[0.3]),
             next: 0,
+            arch: Arch::new(),
         }
     }
 
@@ -126,76 +129,20 @@ impl Surroundings {
         self.log_total = log(total);
     }
 
-    /// The values of the next bin, those about its steadiness last. Never allocates.
-    pub fn next_into(&mut self, frame: &Frame<'_>, values: &mut [f32; SEEN]) {
-        let f = self.next;
-        self.next += 1;
-        let reached = (f + WIDE + 1).min(self.mean.len());
-        for g in self.logged..reached {
-            self.logs[0][g] = log(self.mean[g]);
-            self.logs[1][g] = log(frame.smoothed[g]);
-            self.logs[2][g] = log(frame.lowest[g]);
-        }
-        self.logged = reached;
-        let [means, levels, minima] = &self.logs;
-        let windows = [
-            (&mut self.near_mean, means),
-            (&mut self.wide_mean, means),
-            (&mut self.near_lowest, minima),
-            (&mut self.wide_lowest, minima),
-            (&mut self.wide_smoothed, levels),
-        ];
-        for (window, values) in windows {
-            if f == 0 {
-                window.start(values);
-            } else {
-                window.move_to(f, values);
-            }
-        }
-        let (mean, level, minimum) = (means[f], levels[f], minima[f]);
-        let share = 1.0 / (self.frames as f32).min(SLOW_FRAMES);
-        self.log_mean[f] += share * (level - self.log_mean[f]);
-        self.log_square[f] += share * (level * level - self.log_square[f]);
-        let (log_mean, log_square) = (self.log_mean[f], self.log_square[f]);
-        let low = self.wide_smoothed.quantile(0.3);
-        self.low_mean[f] += share * (low - self.low_mean[f]);
-        self.low_square[f] += share * (low * low - self.low_square[f]);
-        let low_mean = self.low_mean[f];
-        let low_variance = (self.low_square[f] - low_mean * low_mean).max(0.0);
-        let variance = (log_square - log_mean * log_mean).max(0.0);
-        let reference = log(frame.reference(f));
-        let slow = log(self.slow[f]);
-        let (wide_low, wide_high) = (self.wide_mean.quantile(0.3), self.wide_mean.quantile(0.7));
-        let (near_low, near_high) = (self.near_mean.quantile(0.2), self.near_mean.quantile(0.8));
-        let near_minimum = self.near_lowest.quantile(0.2);
-        let spread = |x: f32, least: f32| libm::logf(x.max(0.0) + least);
-        let low_minimum = self.wide_lowest.quantile(0.3);
-        *values = [
-            // Levels.
-            level - reference,
-            mean - reference,
-            slow - reference,
-            minimum - reference,
-            log_mean - reference,
-            wide_low - reference,
-            low_minimum - reference,
-            near_low - reference,
-            near_minimum - reference,
-            // How steady it is.
-            spread(variance.sqrt(), 0.05),
-            spread(slow - minimum, 0.1),
-            // How even its neighbourhood is.
-            spread(wide_high - wide_low, 0.2),
-            spread(near_high - near_low, 0.2),
-            // How far it stands out.
-            mean - near_low,
-            minimum - near_minimum,
-            self.log_hz[f],
-            self.log_total - reference,
-            // How steady what lies between the partials is.
-            spread(low_variance.sqrt(), 0.05),
-            low_mean - low_minimum,
-        ];
+    /// Bins of the next pass: as many as a pass has, if there are so many left.
+    #[must_use]
+    pub fn next_count(&self) -> usize {
+        (self.bins - self.next).min(BINS_PER_PASS)
+    }
+
+    /// The values of the bins of the next pass, [`Self::next_count`] of them, those about their steadiness last. Never allocates.
+    pub fn next_into(&mut self, frame: &Frame<'_>, values: &mut [Pass; SEEN]) {
+        let arch = self.arch;
+        arch.dispatch(Next {
+            surroundings: self,
+            frame,
+            values,
+        });
     }
 
     /// Forgets what was heard. Never allocates.
@@ -211,6 +158,98 @@ impl Surroundings {
             &mut self.low_square,
         ] {
             means.fill(0.0);
+        }
+    }
+}
+
+/// One pass of [`Surroundings::next_into`].
+struct Next<'a> {
+    surroundings: &'a mut Surroundings,
+    frame: &'a Frame<'a>,
+    values: &'a mut [Pass; SEEN],
+}
+
+impl WithSimd for Next<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self {
+            surroundings: around,
+            frame,
+            values,
+        } = self;
+        let (first, count) = (around.next, around.next_count());
+        around.next += count;
+        let seen = around.mean.len();
+        let reached = (first + count + WIDE).min(seen);
+        for g in around.logged..reached {
+            around.logs[0][g] = log(around.mean[g]);
+            around.logs[1][g] = log(frame.smoothed[g]);
+            around.logs[2][g] = log(frame.lowest[g]);
+        }
+        around.logged = reached;
+        let [means, levels, minima] = &around.logs;
+        let (mut near, mut wide) = ([[0.0; BINS_PER_PASS]; 2], [[0.0; BINS_PER_PASS]; 2]);
+        let [mut near_minima, mut low_minima, mut low] = [[[0.0; BINS_PER_PASS]]; 3];
+        let pass = (first, count);
+        around.near_mean.pick_into(means, seen, pass, &mut near);
+        around.wide_mean.pick_into(means, seen, pass, &mut wide);
+        around
+            .near_lowest
+            .pick_into(minima, seen, pass, &mut near_minima);
+        around
+            .wide_low
+            .pick_into(minima, seen, pass, &mut low_minima);
+        around.wide_low.pick_into(levels, seen, pass, &mut low);
+        let share = 1.0 / (around.frames as f32).min(SLOW_FRAMES);
+        for i in 0..count {
+            let f = first + i;
+            let (mean, level, minimum) = (means[f], levels[f], minima[f]);
+            around.log_mean[f] += share * (level - around.log_mean[f]);
+            around.log_square[f] += share * (level * level - around.log_square[f]);
+            let (log_mean, log_square) = (around.log_mean[f], around.log_square[f]);
+            let low = low[0][i];
+            around.low_mean[f] += share * (low - around.low_mean[f]);
+            around.low_square[f] += share * (low * low - around.low_square[f]);
+            let low_mean = around.low_mean[f];
+            let low_variance = (around.low_square[f] - low_mean * low_mean).max(0.0);
+            let variance = (log_square - log_mean * log_mean).max(0.0);
+            let reference = log(frame.reference(f));
+            let slow = log(around.slow[f]);
+            let [wide_low, wide_high] = [wide[0][i], wide[1][i]];
+            let [near_low, near_high] = [near[0][i], near[1][i]];
+            let (near_minimum, low_minimum) = (near_minima[0][i], low_minima[0][i]);
+            let spread = |x: f32, least: f32| libm::logf(x.max(0.0) + least);
+            let seen = [
+                // Levels.
+                level - reference,
+                mean - reference,
+                slow - reference,
+                minimum - reference,
+                log_mean - reference,
+                wide_low - reference,
+                low_minimum - reference,
+                near_low - reference,
+                near_minimum - reference,
+                // How steady it is.
+                spread(variance.sqrt(), 0.05),
+                spread(slow - minimum, 0.1),
+                // How even its neighbourhood is.
+                spread(wide_high - wide_low, 0.2),
+                spread(near_high - near_low, 0.2),
+                // How far it stands out.
+                mean - near_low,
+                minimum - near_minimum,
+                around.log_hz[f],
+                around.log_total - reference,
+                // How steady what lies between the partials is.
+                spread(low_variance.sqrt(), 0.05),
+                low_mean - low_minimum,
+            ];
+            for (place, value) in values.iter_mut().zip(seen) {
+                place[i] = value;
+            }
         }
     }
 }

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 use realfft::num_complex::Complex32;
 
-use super::model::{FloorReport, FloorWeights, LOG_RATIO, Output, normalise};
+use super::model::{FloorReport, FloorWeights, LOG_RATIO, Output, normalised};
 use super::surroundings::{CONTEXTS, Frame, SEEN, Surroundings};
 use super::synthetic::noise;
+use crate::audio::kernel::BINS_PER_PASS;
 use crate::audio::minima::{BIAS, Minima};
 use crate::audio::noise::KEPT;
 use crate::audio::stft::{FrameTransform, History};
@@ -177,7 +178,7 @@ fn rows_of(clip: &Clip, rng: &mut StableRng) -> Vec<Row> {
     // All that may be learned from, thinned out as it comes.
     let chance = ROWS as f64 / frames as f64 / 2.0;
     let mut rows = Vec::with_capacity(ROWS);
-    let mut values = [0.0; SEEN];
+    let mut pass = [[0.0; BINS_PER_PASS]; SEEN];
     let mut standing_out = Vec::new();
     for (t, power) in noisy.iter().enumerate() {
         minima.take_frame(power);
@@ -201,7 +202,10 @@ fn rows_of(clip: &Clip, rng: &mut StableRng) -> Vec<Row> {
         };
         standing_out.clear();
         for f in 0..looked_at {
-            surroundings.next_into(&frame, &mut values);
+            if f % BINS_PER_PASS == 0 {
+                surroundings.next_into(&frame, &mut pass);
+            }
+            let values = std::array::from_fn(|i| pass[i][f % BINS_PER_PASS]);
             if t < FIRST_FRAME {
                 continue;
             }
@@ -290,13 +294,9 @@ fn design(features: &RandomFeatures, rows: &[[f32; SEEN]]) -> Result<Vec<f32>, T
     Ok(design)
 }
 
-fn normalised(rows: &[&Row], normalisation: &[(f32, f32)]) -> Vec<[f32; SEEN]> {
+fn all_normalised(rows: &[&Row], normalisation: &[(f32, f32)]) -> Vec<[f32; SEEN]> {
     rows.iter()
-        .map(|row| {
-            let mut seen = row.seen;
-            normalise(&mut seen, normalisation);
-            seen
-        })
+        .map(|row| std::array::from_fn(|i| normalised(row.seen[i], normalisation[i])))
         .collect()
 }
 
@@ -325,7 +325,7 @@ fn solve(training: &FloorTraining, rows: &[&Row]) -> Result<FloorWeights, Traine
     let sums: Vec<(Vec<f32>, Vec<f32>)> = rows
         .par_chunks(CHUNK)
         .map(|rows| {
-            let design = design(&features, &normalised(rows, &normalisation))?;
+            let design = design(&features, &all_normalised(rows, &normalisation))?;
             let targets: Vec<f32> = rows.iter().flat_map(|r| r.targets()).collect();
             let mut gram = vec![0.0; d * d];
             let mut cross = vec![0.0; 2 * d];
@@ -401,7 +401,7 @@ fn errors(weights: &FloorWeights, rows: &[&Row]) -> Result<[f64; 2], TrainerErro
     });
     let mut off: [Vec<f64>; 2] = Default::default();
     for rows in rows.chunks(CHUNK) {
-        let design = design(&features, &normalised(rows, &weights.normalisation))?;
+        let design = design(&features, &all_normalised(rows, &weights.normalisation))?;
         for (values, row) in design
             .chunks_exact(features.n_features() + SEEN + 1)
             .zip(rows)
