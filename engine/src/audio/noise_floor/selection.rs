@@ -1,15 +1,15 @@
 //! Quantiles of what is around each of sixteen neighbouring bins at once.
 //!
-//! Where each bin keeps a sorted window, most of the time goes into finding a place in it and making room. A network of exchanges has no
-//! branches and no places: each vector holds the same neighbour of sixteen bins, and what is exchanged is exchanged for all of
-//! them. Exchanges on which no wanted rank depends are left out.
+//! A sorted window that slides from bin to bin spends its time on finding places in it and making room. A network of exchanges needs
+//! neither: each vector holds the same neighbour of sixteen bins, and what is exchanged is exchanged for all of them. Exchanges on
+//! which no wanted rank depends are left out.
 
 use crate::audio::kernel::BINS_PER_PASS;
 
 /// Values of as many neighbouring bins as the kernel takes in a pass.
 pub type Pass = [f32; BINS_PER_PASS];
 
-/// The widest window, two powers of two: places are picked without looking whether they exist.
+/// More than the widest window, and a power of two: a place is brought into range by leaving out bits.
 const WIDEST: usize = 32;
 
 /// Picks values of given ranks out of the windows around neighbouring bins.
