@@ -50,6 +50,7 @@ pub mod spectrogram;
 pub mod stages;
 pub mod step;
 pub mod stft;
+mod stillness;
 pub mod surge;
 pub mod swappable;
 pub mod tracking;

@@ -35,15 +35,6 @@ const LEAK_DB: f32 = 0.1 * HOP_SECONDS;
 /// Rises up to this, in dB, are chance.
 const SLACK_DB: f32 = 3.0;
 
-/// Frames (1 s) over which all bands together may stand still, ...
-const STILL: usize = 24;
-/// ... which one does if these quantiles over time of its floor are no further apart than so many dB, ...
-const STILL_QUANTILES: [f32; 2] = [0.1, 0.9];
-const STILL_DB: f32 = 2.0;
-/// ... all if this quantile of them does, and none if it is by so much further.
-const STILL_BANDS: f32 = 0.5;
-const STILL_FADE_DB: f32 = 1.0;
-
 /// Remembers the noise of each band while dense music would pass for it.
 ///
 /// Whoever plays for longer than the search for minima without a pause, or plays with distortion, has a floor between the partials far
@@ -62,8 +53,6 @@ pub struct FloorMemory {
     /// The noise that is remembered, in dB; `f32::MAX` is none.
     held_db: Vec<f32>,
     factor: Vec<f32>,
-    /// How far the floor of each band has moved in the last second, in dB.
-    moved_db: Vec<f32>,
     sorting: Vec<f32>,
 }
 
@@ -80,7 +69,6 @@ impl FloorMemory {
             standing: vec![0.0; bands],
             held_db: vec![f32::MAX; bands],
             factor: vec![1.0; bands],
-            moved_db: vec![f32::MAX; bands],
             sorting: Vec::with_capacity(bins.max(WATCHED)),
             edges,
         }
@@ -116,27 +104,9 @@ impl FloorMemory {
         &self.standing
     }
 
-    /// How still the floors of all bands have stood for a second, 0 to 1: noise that has risen does, music seldom.
-    pub fn stillness(&mut self) -> f32 {
-        if self.frames < STILL {
-            return 0.0;
-        }
-        for (band, moved) in self.moved_db.iter_mut().enumerate() {
-            self.sorting.clear();
-            let last = (self.frames - STILL)..self.frames;
-            self.sorting
-                .extend(last.map(|m| self.recent[m % WATCHED][band]));
-            let [low, high] = STILL_QUANTILES.map(|q| quantile(&mut self.sorting, q));
-            *moved = high - low;
-        }
-        self.sorting.clear();
-        self.sorting.extend(&self.moved_db);
-        let moved = quantile(&mut self.sorting, STILL_BANDS);
-        if moved.is_finite() {
-            (1.0 - (moved - STILL_DB) / STILL_FADE_DB).clamp(0.0, 1.0)
-        } else {
-            0.0
-        }
+    /// The floor of a band in the frame that is being looked at, in dB.
+    pub(super) fn floor_db(&self, band: usize) -> f32 {
+        self.recent[self.frames % WATCHED][band]
     }
 
     /// Ends a frame.
@@ -361,32 +331,5 @@ mod tests {
         let mut noise = vec![1.0; BINS];
         used.limit(&mut noise);
         assert_eq!(noise, vec![1.0; BINS]);
-    }
-
-    #[test]
-    fn a_noise_that_rose_stands_still_a_second_later_and_chords_never_do() {
-        let after = |frames: usize, level_db: &dyn Fn(usize) -> f32| -> f32 {
-            let mut memory = FloorMemory::new(BINS);
-            let mut rng = StableRng::new(9, 0);
-            for m in 0..frames {
-                let smoothed = frame(level_db(m), &mut rng);
-                for band in 0..memory.factor.len() {
-                    memory.take_band(band, &smoothed);
-                }
-                memory.finish_frame();
-            }
-            memory.stillness()
-        };
-        let risen = |m: usize| if m < 100 { -60.0 } else { -35.0 };
-        assert_eq!(after(STILL - 1, &risen), 0.0);
-        assert_eq!(after(100, &risen), 1.0);
-        assert_eq!(after(112, &risen), 0.0);
-        assert_eq!(after(100 + STILL, &risen), 1.0);
-        for frames in 30..100 {
-            assert_eq!(after(frames, &chords), 0.0);
-        }
-        // Broken powers are no stillness.
-        let broken = |m: usize| if m < 50 { -60.0 } else { f32::INFINITY };
-        assert_eq!(after(100, &broken), 0.0);
     }
 }

@@ -9,10 +9,11 @@ use super::minima::{BIAS, Minima};
 use super::noise::{KEPT, NoiseSpectrum};
 use super::noise_floor::surroundings::Frame;
 use super::noise_floor::{NoiseFloor, embedded};
-use super::noise_level::LevelFollower;
+use super::noise_level::{LevelFollower, level_bands};
 use super::noise_lines::LineFinder;
 use super::rumble::Rumble;
 use super::stft::{FrameTransform, History, TransformScratch};
+use super::stillness::Stillness;
 
 /// Parts of a hop: the search takes up to four of them, the estimate of each bin eight, the level two.
 const PARTS: usize = 16;
@@ -81,6 +82,7 @@ pub struct NoiseTracker {
     reference: Reference,
     spectrum_at_rest: NoiseSpectrum,
     level: LevelFollower,
+    stillness: Stillness,
     wandering: LineFollower,
     rumble: Rumble,
     estimate: NoiseSpectrum,
@@ -113,6 +115,7 @@ impl NoiseTracker {
             lines: LineFinder::new(shape.bins(), bin_hz),
             reference: Reference::Unknown,
             spectrum_at_rest: NoiseSpectrum::white(rate_hz, 0.0),
+            stillness: Stillness::new(level_bands(shape.bins()).len() - 1),
             level: LevelFollower::new(shape.bins()),
             wandering: LineFollower::new(),
             rumble: Rumble::new(shape.bins(), bin_hz),
@@ -253,19 +256,20 @@ impl NoiseTracker {
                 let until = self.level.bands_until(share).max(done);
                 for band in done..until {
                     self.level.take_band(band, &self.spectrum_at_rest);
-                    if self.reference == Reference::Found {
+                    let level_db = if self.reference == Reference::Found {
                         self.memory.take_band(band, self.minima.smoothed());
-                    }
+                        self.memory.floor_db(band)
+                    } else {
+                        self.level.seen_db(band)
+                    };
+                    self.stillness.take_band(band, level_db);
                 }
                 self.phase = Phase::Level { done: until, from };
                 if at_border {
-                    let believed = if self.reference == Reference::Found {
+                    self.level.finish_frame(self.stillness.finish_frame());
+                    if self.reference == Reference::Found {
                         self.memory.finish_frame();
-                        self.memory.stillness()
-                    } else {
-                        1.0
-                    };
-                    self.level.finish_frame(believed);
+                    }
                     self.level
                         .apply_into(&self.spectrum_at_rest, &mut self.estimate);
                     if self.reference == Reference::Learned {
@@ -428,6 +432,7 @@ impl NoiseTracker {
         }
         self.rumble.clear();
         self.level.clear();
+        self.stillness.clear();
         self.wandering.clear();
     }
 }
