@@ -798,9 +798,9 @@ mod tests {
         assert!(db < -15.0, "{db:.1} dB");
     }
 
-    #[test]
-    fn distorted_chords_without_a_pause_are_not_taken_for_noise() {
-        let mut x = noise(48_000 * 12, 1e-4, 4);
+    /// A second of hiss, in which distorted power chords set in.
+    fn distorted_chords(seconds: usize) -> Vec<f32> {
+        let mut x = noise(48_000 * seconds, 1e-4, 4);
         for (i, x) in x.iter_mut().enumerate().skip(48_000) {
             let t = i as f32 / 48_000.0;
             let root = [82.4, 98.0, 110.0, 73.4][(t / 0.6) as usize % 4];
@@ -808,11 +808,36 @@ mod tests {
             let loud = 6.0 * (-2.0 * (t % 0.6)).exp();
             *x += 0.1 * (loud * strings.iter().sum::<f32>()).tanh();
         }
-        let mut tracker = NoiseTracker::new(48_000, 1);
-        for (second, piece) in x.chunks(48_000).enumerate() {
-            let errors = errors_db(&mut tracker, &[piece.to_vec()], 1e-8);
-            println!("{second} {errors:?}");
-            assert!(errors[0] < 20.0, "{second}: {errors:?}");
+        x
+    }
+
+    #[test]
+    fn distorted_chords_without_a_pause_are_not_taken_for_noise() {
+        let learned = NoiseSpectrum::learn(48_000, &[&noise(96_000, 1e-4, 8)]).unwrap();
+        let mut following = NoiseTracker::new(48_000, 1);
+        following.follow(&learned);
+        for (tracker, most_db) in [
+            (&mut NoiseTracker::new(48_000, 1), 20.0),
+            (&mut following, 13.0),
+        ] {
+            for (second, piece) in distorted_chords(12).chunks(48_000).enumerate() {
+                let errors = errors_db(tracker, &[piece.to_vec()], 1e-8);
+                println!("{second} {errors:?}");
+                assert!(errors[0] < most_db, "{second}: {errors:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_noise_that_becomes_far_louder_is_followed() {
+        let learned = NoiseSpectrum::learn(48_000, &[&noise(96_000, 1e-4, 8)]).unwrap();
+        let mut following = NoiseTracker::new(48_000, 1);
+        following.follow(&learned);
+        for tracker in [&mut NoiseTracker::new(48_000, 1), &mut following] {
+            let pieces = [noise(48_000 * 3, 1e-4, 9), noise(48_000 * 2, 2e-3, 10)];
+            let errors = errors_db(tracker, &pieces, 4e-6);
+            println!("{errors:?}");
+            assert!(errors[0] < -20.0 && errors[1].abs() < 2.5, "{errors:?}");
         }
     }
 
