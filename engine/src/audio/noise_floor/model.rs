@@ -11,8 +11,10 @@ use crate::model::features::{FeatureDraw, RandomFeatures};
 
 /// Largest number of standard deviations that a value may lie off its mean.
 const FAR: f32 = 4.0;
-/// An estimate is believed this much less, as a natural logarithm (2 dB): what is taken for noise but is music is lost.
-const CAUTION: f32 = 0.46;
+/// Noise is at least this much less than it is estimated, -2 dB as a factor: what is taken for noise but is music is lost.
+const LEAST: f32 = 0.631;
+/// It is at most this much more, 4 dB.
+const MOST: f32 = 2.51;
 /// Lowest and highest natural logarithm of the noise power relative to the reference.
 pub(super) const LOG_RATIO: (f32, f32) = (-6.0, 12.0);
 
@@ -144,9 +146,10 @@ impl FloorModel {
         [&self.weights.noise, &self.weights.unsteadiness].map(|o| o.linear(values))
     }
 
-    /// The ratio of the noise's power to the reference that a sum stands for.
-    pub(super) fn ratio(&self, log_ratio: f32) -> f32 {
-        libm::expf((log_ratio - CAUTION).clamp(LOG_RATIO.0, LOG_RATIO.1))
+    /// The ratios of the noise's power to the reference between which a sum holds it.
+    pub(super) fn ratios(&self, log_ratio: f32) -> [f32; 2] {
+        let ratio = libm::expf(log_ratio.clamp(LOG_RATIO.0, LOG_RATIO.1));
+        [LEAST * ratio, MOST * ratio]
     }
 }
 
