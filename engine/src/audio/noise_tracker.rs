@@ -350,11 +350,12 @@ impl NoiseTracker {
 
     /// The spectrum that was found, with its lines, becomes the reference.
     fn finish_search(&mut self) {
-        if let Some(floor) = &self.floor {
-            self.next.unsteadiness = floor.unsteadiness();
-        }
         // Lines stand out from what is around them, be that noise or music.
         self.quantile.copy_from_slice(&self.next.power);
+        if let Some(floor) = &self.floor {
+            self.next.unsteadiness = floor.unsteadiness();
+            floor.lower(&mut self.next.power);
+        }
         self.memory.limit(&mut self.next.power);
         // Before rumble is added, in which the first harmonics would drown.
         self.lines

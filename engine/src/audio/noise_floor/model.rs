@@ -13,8 +13,8 @@ use crate::model::features::{FeatureDraw, RandomFeatures};
 const FAR: f32 = 4.0;
 /// Noise is at least this much less than it is estimated, -2 dB as a factor: what is taken for noise but is music is lost.
 const LEAST: f32 = 0.631;
-/// It is at most this much more, 4 dB.
-const MOST: f32 = 2.51;
+/// It is at most this much more, 6 dB.
+const MOST: f32 = 3.98;
 /// Lowest and highest natural logarithm of the noise power relative to the reference.
 pub(super) const LOG_RATIO: (f32, f32) = (-6.0, 12.0);
 
