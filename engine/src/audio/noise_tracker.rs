@@ -350,7 +350,7 @@ impl NoiseTracker {
 
     /// The spectrum that was found, with its lines, becomes the reference.
     fn finish_search(&mut self) {
-        // Lines stand out from what is around them, be that noise or music.
+        // Lines stand out from what is around them, be that noise or music: they are judged before music is taken out of it.
         self.quantile.copy_from_slice(&self.next.power);
         if let Some(floor) = &self.floor {
             self.next.unsteadiness = floor.unsteadiness();

@@ -11,9 +11,9 @@ use crate::model::features::{FeatureDraw, RandomFeatures};
 
 /// Largest number of standard deviations that a value may lie off its mean.
 const FAR: f32 = 4.0;
-/// Noise is at least this much less than it is estimated, -2 dB as a factor: what is taken for noise but is music is lost.
+/// Noise is taken to be at least this factor, -2 dB, times what is estimated: what is taken for noise but is music is lost.
 const LEAST: f32 = 0.631;
-/// It is at most this much more, 6 dB.
+/// It is taken to be at most this factor, 6 dB, times that.
 const MOST: f32 = 3.98;
 /// Lowest and highest natural logarithm of the noise power relative to the reference.
 pub(super) const LOG_RATIO: (f32, f32) = (-6.0, 12.0);
